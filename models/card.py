@@ -1,0 +1,117 @@
+"""Cards: what a model answered, recorded tweet by tweet, so that it can be judged where it cannot run.
+
+A card holds logits, never only metrics: those are computed anew against the tweets it names by
+checksum. It carries a checksum of itself, so an edited card is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import CardError
+from tweets.corpus import Corpus
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """The recorded answers of one checkpoint to one set of tweets.
+
+    Attributes:
+        name: the checkpoint's.
+        weights_sha256: of the file that holds its weights.
+        parameters: how many numbers the model has.
+        corpus, tweets_sha256: which tweets were answered (`Corpus.checksum`).
+        label_names: the classes, in the order of the logits.
+        predictions: one class index a tweet.
+        logits: (tweets, classes), float32, as PyTorch computed them.
+        provenance: the command, hyperparameters, splits and versions that made it.
+    """
+
+    name: str
+    weights_sha256: str
+    parameters: int
+    corpus: str
+    tweets_sha256: str
+    label_names: tuple[str, ...]
+    predictions: tuple[int, ...]
+    logits: tuple[tuple[float, ...], ...]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def of(cls, *, name: str, weights_sha256: str, parameters: int, tweets: Corpus,
+           logits: list[list[float]], provenance: dict[str, Any]) -> Card:  # fmt: skip
+        """A card of ``logits``, one row for each of ``tweets``."""
+        rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
+        return cls(
+            name, weights_sha256, parameters, tweets.name, tweets.checksum(), tweets.label_names,
+            tuple(row.index(max(row)) for row in rows), rows, provenance,
+        )  # fmt: skip
+
+    def save(self, path: Path) -> None:
+        """Write the card beside ``path``, then rename: it is there whole or not at all."""
+        body = json.loads(json.dumps(asdict(self)))
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(json.dumps({"schema": SCHEMA, "sha256": _digest(body), **body}) + "\n")
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Card:
+        """Read a card.
+
+        Raises:
+            CardError: missing, not a card, or edited since it was recorded.
+        """
+        record_again = "record it again: python -m models record CHECKPOINT"
+        try:
+            body = json.loads(path.read_text())
+            schema, digest = body.pop("schema"), body.pop("sha256")
+        except FileNotFoundError:
+            raise CardError(f"{path}: no card; {record_again}") from None
+        except (ValueError, KeyError, AttributeError) as error:
+            raise CardError(f"{path}: not a card ({error!r}); {record_again}") from None
+        if schema != SCHEMA:
+            raise CardError(f"{path}: schema {schema}, this code reads {SCHEMA}; {record_again}")
+        if digest != _digest(body):
+            raise CardError(f"{path}: edited since it was recorded; {record_again}")
+        for key in ("label_names", "predictions", "logits"):
+            body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
+        return cls(**body)
+
+    def require(self, tweets: Corpus) -> None:
+        """Check that the card is about exactly these tweets and classes.
+
+        Raises:
+            CardError: it is about others.
+        """
+        if self.label_names != tweets.label_names:
+            raise CardError(
+                f"card of {self.name}: labels {self.label_names}, tweets {tweets.label_names}"
+            )
+        if self.tweets_sha256 != tweets.checksum():
+            raise CardError(
+                f"card of {self.name}: it answers other tweets ({self.corpus}, "
+                f"{len(self.logits)}) than {tweets.name} ({len(tweets)}); record it again on these"
+            )
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def software_versions(*packages: str) -> dict[str, str]:
+    """Installed versions of ``packages``."""
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

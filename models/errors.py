@@ -1,0 +1,21 @@
+"""One typed exception a stage, so that a declared failure can name the stage it fails at."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be judged; the message says what is wrong and what to do."""
+
+
+class CardError(ValueError):
+    """A card that is missing, edited, or about other tweets or weights."""
+
+
+class ConvertError(RuntimeError):
+    """TensorFlow Lite's converter made no FlatBuffer, or not the one asked for."""
+
+
+class QuantizeError(RuntimeError):
+    """A mode could not be made from the float32 FlatBuffer or the SavedModel."""
+
+
+class FlatBufferError(ValueError):
+    """A file that is not a whole, readable FlatBuffer, or does not contain what its mode promises."""

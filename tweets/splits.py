@@ -1,0 +1,115 @@
+"""Deduplicated, disjoint splits.
+
+The rule: two tweets are near-duplicates when the token sets of their normalised texts have a Jaccard
+similarity of at least 0.8; normalising drops case, links, mentions and a leading "RT". Of a group
+connected by such pairs one tweet stays, the first in the source. What stays goes to a split by a
+hash of its normalised text, so the same tweet always falls on the same side, on every machine and
+whatever else the corpus holds.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from tweets.corpus import Corpus, TweetsError, stable_fraction
+
+SIMILARITY = 0.8
+SHARES = {"evaluation": 0.18, "calibration": 0.04, "validation": 0.05, "train": 0.73}
+
+_NOISE = re.compile(r"https?://\S*|@\w+|^\s*rt\b|\brt\s+(?=@)")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The splits of one corpus, and what was dropped to make them."""
+
+    train: Corpus
+    validation: Corpus
+    calibration: Corpus
+    evaluation: Corpus
+    duplicates: int
+
+    def describe(self) -> dict[str, object]:
+        """Counts and checksums of every split, as the report carries them."""
+        return {
+            "corpus": self.train.name,
+            "rule": f"token Jaccard >= {SIMILARITY}, first kept",
+            "duplicates_dropped": self.duplicates,
+            **{
+                name: {
+                    "tweets": len(part),
+                    "labels": part.counts(),
+                    "sha256": part.checksum(),
+                }
+                for name in SHARES
+                for part in [getattr(self, name)]
+            },
+        }
+
+
+def split(corpus: Corpus) -> Splits:
+    """Drop near-duplicates and share the rest out.
+
+    Raises:
+        TweetsError: a split ends up with no tweet.
+    """
+    groups = near_duplicates(corpus.texts)
+    kept = [i for i, group in enumerate(groups) if i == group]
+    parts: dict[str, list[int]] = {name: [] for name in SHARES}
+    for i in kept:
+        # A hash of the normalised text, so that an edited link does not move a tweet.
+        fraction = stable_fraction(normalise(corpus.texts[i]), "split")
+        for name, share in SHARES.items():
+            if fraction < share:
+                break
+            fraction -= share
+        parts[name].append(i)
+    for name, indices in parts.items():
+        if not indices:
+            raise TweetsError(
+                f"{corpus.name}: no tweet left for {name}: {len(corpus)} read, "
+                f"{len(kept)} after near-duplicates were dropped. Bring more tweets."
+            )
+    return Splits(
+        **{name: corpus.take(indices) for name, indices in parts.items()},
+        duplicates=len(corpus) - len(kept),
+    )
+
+
+def normalise(text: str) -> str:
+    """The words that make a tweet what it is: no case, links, mentions, retweet mark."""
+    folded = unicodedata.normalize("NFKC", html.unescape(text)).casefold()
+    return " ".join(re.findall(r"\w+", _NOISE.sub(" ", folded)))
+
+
+def near_duplicates(texts: tuple[str, ...]) -> list[int]:
+    """For each text the index of the first text of its group of near-duplicates.
+
+    A text with no word left after normalising is compared by its characters instead.
+    """
+    from SetSimilaritySearch import all_pairs
+
+    normalised = [normalise(text) for text in texts]
+    first: dict[str, int] = {}
+    parent = list(range(len(texts)))
+    for i, text in enumerate(normalised):
+        parent[i] = first.setdefault(" ".join(sorted(set(text.split()))) or texts[i].strip(), i)
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    distinct = [i for i in first.values() if normalised[i]]
+    token_sets = [set(normalised[i].split()) for i in distinct]
+    if len(token_sets) > 1:
+        pairs = all_pairs(
+            token_sets, similarity_func_name="jaccard", similarity_threshold=SIMILARITY
+        )
+        for a, b, _ in pairs:
+            low, high = sorted((root(distinct[a]), root(distinct[b])))
+            parent[high] = low
+    return [root(i) for i in range(len(texts))]
