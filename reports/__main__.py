@@ -1,0 +1,91 @@
+"""Command line: show, compare and gate verdict files, and make baselines.
+
+Exit status: 0 no regression, 1 regression, 2 nothing valid to say (missing or unreadable file, no
+case in common, an invalid case).
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports import cases, render
+from reports.compare import compare
+from reports.gate import Tolerances, gate, read_baseline, write_baseline
+from reports.schema import ReportError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reports", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    show = commands.add_parser("show", help="the table of a run")
+    show.add_argument("run", type=Path, help="verdicts.json, or the folder it is in")
+    show.add_argument("--markdown", action="store_true")
+    two = commands.add_parser("compare", help="what differs between two runs")
+    two.add_argument("one", type=Path, metavar="A")
+    two.add_argument("other", type=Path, metavar="B")
+    gated = commands.add_parser("gate", help="exit 1 if a case is worse than the baseline")
+    gated.add_argument("run", type=Path)
+    gated.add_argument("--baseline", type=Path, required=True)
+    default = Tolerances()
+    for name, unit in (("size", "share"), ("points", "points"), ("time", "share")):
+        gated.add_argument(
+            f"--tolerance-{name}",
+            type=_share,
+            default=getattr(default, name),
+            metavar=unit.upper(),
+            help="default %(default)s",
+        )
+    made = commands.add_parser("baseline", help="make a baseline of a run")
+    made.add_argument("run", type=Path)
+    made.add_argument("--out", type=Path, required=True)
+    return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError("a tolerance is a finite number from 0 up")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except ReportError as error:
+        print(f"INVALID: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "compare":
+        print(compare(cases.read(options.one), cases.read(options.other)))
+        return 0
+    run = cases.read(options.run)
+    if options.command == "show":
+        print(render.markdown(run) if options.markdown else render.terminal(run))
+        return 0
+    if options.command == "baseline":
+        write_baseline(run, options.out)
+        print(f"baseline: {options.out}")
+        return 0
+    tolerances = Tolerances(
+        options.tolerance_size, options.tolerance_points, options.tolerance_time
+    )
+    baseline = read_baseline(options.baseline)
+    findings = gate(run, baseline, tolerances)
+    regressions = sum(finding.regression for finding in findings)
+    print(*findings, sep="\n", end="\n" if findings else "")
+    print(
+        f"{len(baseline['cases'])} cases of the baseline against {len(run['cases'])} of the run: "
+        f"{regressions} regressions (tolerances: {tolerances.size:.1%} of the bytes, "
+        f"{tolerances.points} points, {tolerances.time:.0%} of the time ratio)"
+    )
+    return 1 if regressions else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""From records to cases: a case ships only if every required claim was judged and all ship."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from reports.decision import PASSING, Verdict, rank, worst
+from reports.schema import (
+    REQUIRED,
+    SCHEMA,
+    Case,
+    CaseVerdict,
+    Facts,
+    Record,
+    ReportError,
+    Subject,
+    VerdictFile,
+    checksum,
+    merged,
+    read_json,
+    validate,
+)
+
+
+def key(case: Case) -> tuple[str, str, str]:
+    """Device, runtime, mode: what a case is sorted and found by."""
+    return case["device"], case["runtime"], case["mode"]
+
+
+def name(case: Case) -> str:
+    """`host / ai-edge-litert / dynamic_range`."""
+    return " / ".join(key(case))
+
+
+def compute(records: Sequence[Record], required: Sequence[str] = REQUIRED) -> list[CaseVerdict]:
+    """The verdict of every case, sorted by name; a record without a case speaks for all of them."""
+    cases = {key(record["case"]): record["case"] for record in records if record["case"]}
+    return [
+        _compute(case, [r for r in records if r["case"] in (case, None)], required)
+        for _, case in sorted(cases.items())
+    ]
+
+
+def _compute(case: Case, records: Sequence[Record], required: Sequence[str]) -> CaseVerdict:
+    found = [(Verdict(r["verdict"]), f"{r['claim']}: {r['reason']}") for r in records]
+    judged = {record["claim"] for record in records if record["measurements"]}
+    if missing := [claim for claim in required if claim not in judged]:
+        found.append((Verdict.UNDECIDED, f"not judged: {', '.join(missing)}"))
+    facts: dict[str, Any] = {}
+    for record in records:
+        if record["case"] is None:
+            continue
+        try:
+            facts = merged(facts, record["facts"], "facts")
+        except ReportError as error:
+            found.append((Verdict.INVALID, f"{record['claim']}: {error}"))
+    failing = sorted((f for f in found if f[0] not in PASSING), key=lambda f: -rank(f[0]))
+    return {
+        "case": case,
+        "verdict": worst(verdict for verdict, _ in found).value,
+        "reasons": list(dict.fromkeys(reason for _, reason in failing)),
+        "facts": cast(Facts, facts),
+    }
+
+
+def assemble(subject: Subject, records: Iterable[Record]) -> VerdictFile:
+    """A verdict file of `records`, created now, the cases computed."""
+    ordered = sorted(records, key=lambda record: record["nodeid"])
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "required": list(REQUIRED),
+        "subject": subject,
+        "records": ordered,
+        "cases": compute(ordered),
+    }
+    return cast(VerdictFile, {**data, "sha256": checksum(data)})
+
+
+def read(path: Path) -> VerdictFile:
+    """The verdict file at `path`, or `verdicts.json` in that folder.
+
+    ReportError if it is missing, truncated, edited, of another schema version, or if its cases are
+    not what its records come to.
+    """
+    path = path / "verdicts.json" if path.is_dir() else path
+    data = read_json(path)
+    try:
+        validate(data)
+    except ReportError as error:
+        raise ReportError(f"{path}: {error}") from error
+    whole = cast(VerdictFile, data)
+    if whole["cases"] != compute(whole["records"], whole["required"]):
+        raise ReportError(f"{path}: $.cases: not what the records come to")
+    return whole

@@ -1,0 +1,183 @@
+"""May I ship it? One line a case, its verdict and first reason underneath; also as Markdown."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from reports import cases
+from reports.decision import PASSING, Verdict, number
+from reports.schema import CaseVerdict, VerdictFile
+
+WIDTH = 120
+MISSING = "–"
+
+
+def _figure(fact: str, form: str) -> Callable[[Mapping[str, Any]], str]:
+    def render(facts: Mapping[str, Any]) -> str:
+        value = facts.get(fact)
+        return MISSING if value is None else form.format(value)
+
+    return render
+
+
+def _megabytes(facts: Mapping[str, Any]) -> str:
+    size = facts.get("size_bytes")
+    return MISSING if size is None else f"{size / 1e6:.1f}"
+
+
+def _accuracy(facts: Mapping[str, Any]) -> str:
+    value, low, high = (facts.get(f) for f in ("accuracy", "accuracy_low", "accuracy_high"))
+    if value is None:
+        return MISSING
+    return f"{value:.1f}" + ("" if None in (low, high) else f" [{low:.1f},{high:.1f}]")
+
+
+# Heading in two lines, and how the cell is read from the facts of a case.
+_COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
+    ("size", "MB", _megabytes),
+    ("size", "ratio", _figure("ratio_weights", "{:.1f}×")),
+    ("ckpt", "ratio", _figure("ratio_training_checkpoint", "{:.1f}×")),
+    ("accuracy", "% [95%]", _accuracy),
+    ("bal.", "%", _figure("balanced_accuracy", "{:.1f}")),
+    ("drop", "pt", _figure("drop_high", "≤{:.1f}")),
+    ("p90", "ms", _figure("p90_ms", "{:.1f}")),
+    ("invoke", "ms", _figure("invoke_p90_ms", "{:.1f}")),
+    ("tweets", "/s", _figure("tweets_per_s", "{:.1f}")),
+    ("mem.", "MB", _figure("memory_mb", "{:.0f}")),
+)
+
+LEGEND = (
+    "size: the FlatBuffer; size ratio: BERT-large's weights / it; ckpt ratio: BERT-large's "
+    "training checkpoint / it; accuracy with one-sided 95% bounds; bal.: balanced accuracy; "
+    "drop: upper bound of the accuracy lost against the accuracy reference, in points; "
+    "p90: text→label; invoke: p90 of the interpreter alone; mem.: memory of the runner."
+)
+
+
+def _rows(verdicts: Sequence[CaseVerdict]) -> list[list[str]]:
+    return [
+        [*cases.key(found["case"]), *(cell(found["facts"]) for _, _, cell in _COLUMNS)]
+        for found in verdicts
+    ]
+
+
+def _conclusion(found: CaseVerdict) -> str:
+    """The verdict, its first reason, and how many more there are."""
+    reasons = found["reasons"]
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return found["verdict"] + (f" – {reasons[0]}{more}" if reasons else "")
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    """`rows` in columns as wide as their widest cell, the first `left` of them flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        " ".join(
+            cell.ljust(width) if index < left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        " ".join(text.split()),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_on_hyphens=False,
+    )
+
+
+def table(verdicts: Sequence[CaseVerdict]) -> str:
+    """For a terminal of 120 columns."""
+    if not verdicts:
+        return "no case was judged"
+    first = ["", "", "", *(top for top, _, _ in _COLUMNS)]
+    second = ["device", "runtime", "mode", *(unit for _, unit, _ in _COLUMNS)]
+    heading, units, *lines = aligned([first, second, *_rows(verdicts)], left=3)
+    out = [heading, units]
+    for line, found in zip(lines, verdicts, strict=True):
+        out += [line, _wrapped(_conclusion(found), "  ")]
+    return "\n".join([*out, "", _wrapped(LEGEND, "")])
+
+
+def sentence(verdicts: Sequence[CaseVerdict]) -> str:
+    """`ships: …; does not ship: …`, each verdict that was given with its cases."""
+    parts = []
+    for verdict in Verdict:
+        named = [cases.name(found["case"]) for found in verdicts if found["verdict"] == verdict]
+        if named:
+            parts.append(f"{verdict}: {', '.join(named)}")
+    return "; ".join(parts) if parts else "nothing was judged: nothing ships"
+
+
+def subject(data: VerdictFile) -> str:
+    """What was judged, in one line."""
+    about = data["subject"]
+    named = [
+        f"{label} {about[field]}"  # type: ignore[literal-required]
+        for label, field in (
+            ("checkpoint", "checkpoint"),
+            ("weights", "weights_sha256"),
+            ("on", "corpus"),
+            ("against", "accuracy_reference"),
+        )
+        if field in about
+    ]
+    return f"{', '.join(named) or 'subject not stated'}; {data['created']}"
+
+
+def terminal(data: VerdictFile) -> str:
+    """Subject, table, other records that do not ship, and the sentence."""
+    parts = [_wrapped(subject(data), ""), table(data["cases"])]
+    shared = [
+        _wrapped(f"{r['verdict']} – {r['claim']}, every case: {r['reason']}", "")
+        for r in data["records"]
+        if r["case"] is None and r["verdict"] not in PASSING
+    ]
+    return "\n\n".join([*parts, *shared, _wrapped(sentence(data["cases"]), "")])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def markdown(data: VerdictFile) -> str:
+    """The same rows, then every reason, then every figure held against a budget."""
+    headings = ["device", "runtime", "mode", *(f"{top} {unit}" for top, unit, _ in _COLUMNS)]
+    rows = [
+        [*row, _conclusion(found)]
+        for row, found in zip(_rows(data["cases"]), data["cases"], strict=True)
+    ]
+    lines = ["# May I ship it?", "", _cell(subject(data)), "", sentence(data["cases"]), ""]
+    lines += [*_markdown_table([*headings, "verdict"], rows, left=3), "", LEGEND, ""]
+    measured = [
+        [
+            record["claim"],
+            cases.name(record["case"]) if record["case"] else "every case",
+            m["name"],
+            m["statistic"],
+            *(MISSING if f is None else number(f) for f in (m["value"], m["low"], m["high"])),
+            MISSING if m["budget"] is None else f"{m['sense']} {number(m['budget'])}",
+            m["unit"],
+            m["verdict"] + (" (known miss)" if record["known_miss"] else ""),
+        ]
+        for record in data["records"]
+        for m in record["measurements"]
+    ]
+    columns = ["claim", "case", "figure", "statistic", "value", "low", "high"]
+    columns += ["budget", "unit", "verdict"]
+    lines += ["## Every figure", "", *_markdown_table(columns, measured, left=4), ""]
+    failing = [
+        f"- **{r['verdict']}** `{r['nodeid']}`: {_cell(r['reason'])}"
+        for r in data["records"]
+        if r["verdict"] not in PASSING
+    ]
+    return "\n".join(lines + (["## Every reason", "", *failing, ""] if failing else []))
+
+
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
+    rule = ["---" if index < left else "---:" for index in range(len(headings))]
+    return [f"| {' | '.join(map(_cell, row))} |" for row in (headings, rule, *rows)]

@@ -1,0 +1,296 @@
+"""Verdict files, baselines, the gate, the comparison and the table."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports import cases, render, schema
+from reports.__main__ import main
+
+MODES = ("dynamic_range", "float32")
+FACTS: dict[str, dict[str, Any]] = {
+    "float32": {"size_bytes": 99_000_000, "p90_ms": 100.0, "agreement": 100.0, "accuracy": 80.0},
+    "dynamic_range": {
+        "size_bytes": 25_700_000,
+        "p90_ms": 60.0,
+        "invoke_p90_ms": 58.0,
+        "agreement": 99.0,
+        "accuracy": 79.6,
+        "accuracy_low": 77.1,
+        "accuracy_high": 82.0,
+        "operators": ["FULLY_CONNECTED v5", "GELU v1"],
+        "dtypes": {"INT8": 120, "FLOAT32": 300},
+    },
+}
+
+
+def record(claim: str, mode: str, facts: dict[str, Any], verdict: str = "ships") -> Any:
+    return {
+        "nodeid": f"suites/test_{claim}.py::test_it[host-ai-edge-litert-{mode}]",
+        "claim": claim,
+        "case": {"device": "host", "runtime": "ai-edge-litert", "mode": mode},
+        "measurements": [
+            {
+                "name": "figure",
+                "value": 1.0,
+                "unit": "ms",
+                "low": None,
+                "high": None,
+                "budget": 2.0,
+                "sense": "at most",
+                "statistic": "exact",
+                "verdict": verdict,
+            }
+        ],
+        "facts": facts,
+        "verdict": verdict,
+        "reason": f"{claim} is as it is",
+        "outcome": "passed" if verdict == "ships" else "failed",
+        "known_miss": False,
+        "duration": 0.1,
+    }
+
+
+def records() -> list[Any]:
+    return [
+        record(claim, mode, copy.deepcopy(FACTS[mode]) if claim == "footprint" else {})
+        for claim in schema.REQUIRED
+        for mode in MODES
+    ]
+
+
+def write(path: Path, of: list[Any], subject: dict[str, Any] | None = None) -> Path:
+    stated = {"checkpoint": "tiny", "corpus": "brands", "splits": {"test": "abc"}}
+    data = cases.assemble(subject or stated, of)  # type: ignore[arg-type]
+    schema.write_text(path, schema.to_json(data))
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write(tmp_path / "verdicts.json", records())
+
+
+@pytest.fixture
+def gate(tmp_path: Path, run: Path) -> Callable[[list[Any]], int]:
+    """Gate other records against the baseline of the sound run; the exit status."""
+    baseline = tmp_path / "baseline.json"
+    assert main(["baseline", str(run), "--out", str(baseline)]) == 0
+
+    def status(of: list[Any]) -> int:
+        changed = write(tmp_path / "changed.json", of)
+        return main(["gate", str(changed), "--baseline", str(baseline)])
+
+    return status
+
+
+def planted(fact: str, value: Any, mode: str = "dynamic_range") -> list[Any]:
+    changed = records()
+    for one in changed:
+        if one["case"]["mode"] == mode and one["facts"]:
+            one["facts"][fact] = value
+    return changed
+
+
+def test_a_written_file_reads_back(run: Path) -> None:
+    assert [found["verdict"] for found in cases.read(run)["cases"]] == ["ships", "ships"]
+
+
+def test_a_truncated_file_is_an_error(run: Path) -> None:
+    run.write_text(run.read_text()[:-20])
+    with pytest.raises(schema.ReportError, match="truncated"):
+        cases.read(run)
+
+
+def test_an_edited_file_is_an_error(run: Path) -> None:
+    run.write_text(run.read_text().replace('"value": 1.0', '"value": 0.5', 1))
+    with pytest.raises(schema.ReportError, match="edited"):
+        cases.read(run)
+
+
+def test_another_schema_version_is_refused(run: Path) -> None:
+    run.write_text(run.read_text().replace('"schema": 1', '"schema": 2', 1))
+    with pytest.raises(schema.ReportError, match="version 2"):
+        cases.read(run)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "path"),
+    [
+        ("verdict", "fine", "records[0].verdict"),
+        ("duration", "long", "records[0].duration"),
+        ("case", {"device": "host"}, "records[0].case.runtime"),
+        ("facts", {"accuracy": "high"}, "records[0].facts.accuracy"),
+        ("mood", "good", "records[0].mood"),
+    ],
+)
+def test_a_wrong_field_is_named(run: Path, field: str, value: object, path: str) -> None:
+    data = json.loads(run.read_text())
+    data["records"][0][field] = value
+    data["sha256"] = schema.checksum(data)
+    with pytest.raises(schema.ReportError) as error:
+        schema.validate(data)
+    assert path in str(error.value)
+
+
+def test_a_case_verdict_that_its_records_do_not_support_is_an_error(run: Path) -> None:
+    data = json.loads(run.read_text())
+    data["records"][0]["verdict"] = "does not ship"
+    run.write_text(schema.to_json(data))
+    with pytest.raises(schema.ReportError, match="cases"):
+        cases.read(run)
+
+
+def test_nan_cannot_be_written_nor_read(run: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        schema.to_json({"value": float("nan")})
+    run.write_text(run.read_text().replace('"value": 1.0', '"value": NaN', 1))
+    with pytest.raises(schema.ReportError, match="NaN"):
+        cases.read(run)
+
+
+def test_a_claim_not_judged_leaves_the_case_undecided() -> None:
+    found = cases.compute([r for r in records() if r["claim"] not in ("latency", "memory")])
+    assert {case["verdict"] for case in found} == {"undecided"}
+    assert found[0]["reasons"] == ["not judged: latency, memory"]
+
+
+def test_a_fact_given_twice_is_invalid() -> None:
+    of = records()
+    of[-1]["facts"] = {"p90_ms": 1.0}
+    float32 = cases.compute(of)[1]
+    assert (float32["verdict"], "given twice" in float32["reasons"][0]) == ("invalid", True)
+
+
+def test_a_record_without_a_case_speaks_for_all() -> None:
+    shared: Any = {**record("privacy", "float32", {}, "does not ship"), "case": None}
+    assert {c["verdict"] for c in cases.compute([*records(), shared])} == {"does not ship"}
+
+
+def test_the_gate_lets_the_same_run_by(gate: Callable[[list[Any]], int]) -> None:
+    assert gate(records()) == 0
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("accuracy", 78.9),
+        ("agreement", 97.0),
+        ("size_bytes", 25_900_000),
+        ("operators", ["FULLY_CONNECTED v5", "GELU v2"]),
+        ("dtypes", {"INT8": 119, "FLOAT32": 301}),
+        ("p90_ms", 80.0),
+    ],
+)
+def test_the_gate_catches_a_planted_loss(
+    gate: Callable[[list[Any]], int], capsys: pytest.CaptureFixture[str], fact: str, value: Any
+) -> None:
+    assert gate(planted(fact, value)) == 1
+    assert "REGRESSION" in capsys.readouterr().out
+
+
+def test_the_gate_does_not_compare_milliseconds(gate: Callable[[list[Any]], int]) -> None:
+    slower = planted("p90_ms", 600.0)
+    for one in slower:
+        if one["case"]["mode"] == "float32" and one["facts"]:
+            one["facts"]["p90_ms"] = 1000.0
+    assert gate(slower) == 0
+
+
+def test_the_gate_shows_what_is_too_good(
+    gate: Callable[[list[Any]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gate(planted("accuracy", 85.0)) == 0
+    assert "look: " in capsys.readouterr().out
+
+
+def test_the_gate_catches_a_missing_case(gate: Callable[[list[Any]], int]) -> None:
+    assert gate([r for r in records() if r["case"]["mode"] == "float32"]) == 1
+
+
+def test_the_gate_catches_a_worse_verdict(gate: Callable[[list[Any]], int]) -> None:
+    worse = records()
+    worse[0]["verdict"] = "does not ship"
+    assert gate(worse) == 1
+
+
+@pytest.mark.parametrize("what", ["invalid case", "no overlap", "figure gone", "other tweets"])
+def test_what_cannot_be_gated_never_passes(
+    tmp_path: Path, run: Path, gate: Callable[[list[Any]], int], what: str
+) -> None:
+    of = records()
+    if what == "invalid case":
+        of[0]["verdict"] = "invalid"
+    elif what == "no overlap":
+        for one in of:
+            one["case"]["device"] = "pi4"
+    elif what == "figure gone":
+        for one in of:
+            one["facts"].pop("agreement", None)
+    else:
+        other = write(tmp_path / "other.json", of, {"corpus": "brands", "splits": {"test": "x"}})
+        baseline = str(tmp_path / "baseline.json")
+        assert main(["gate", str(other), "--baseline", baseline]) == 2
+        return
+    assert gate(of) == 2
+
+
+def test_a_missing_or_edited_baseline_is_invalid(tmp_path: Path, run: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    assert main(["gate", str(run), "--baseline", str(baseline)]) == 2
+    main(["baseline", str(run), "--out", str(baseline)])
+    baseline.write_text(baseline.read_text().replace("79.6", "59.6"))
+    assert main(["gate", str(run), "--baseline", str(baseline)]) == 2
+
+
+def test_a_baseline_holds_no_milliseconds(tmp_path: Path, run: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    main(["baseline", str(run), "--out", str(baseline)])
+    held = json.loads(baseline.read_text())["cases"]
+    assert not [key for case in held for key in case["figures"] if key.endswith("_ms")]
+    assert held[0]["figures"]["time_ratio"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("key", "said"), [("pi4", "TIMES NOT COMPARED"), ("host", "p90_ms")])
+def test_times_are_compared_on_one_board_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, said: str
+) -> None:
+    one = write(tmp_path / "a.json", records(), {"board_key": "host"})
+    other = write(tmp_path / "b.json", planted("p90_ms", 80.0), {"board_key": key})
+    assert main(["compare", str(one), str(other)]) == 0
+    out = capsys.readouterr().out
+    assert said in out
+    assert ("p90_ms" in out) == (key == "host")
+
+
+def test_the_table_fits_its_width() -> None:
+    of: list[Any] = [
+        {**r, "case": {**r["case"], "device": "jetson-nano"}, "reason": "because " * 40}
+        for r in records()
+    ]
+    of[0]["verdict"] = "does not ship"
+    table = render.table(cases.compute(of))
+    assert max(map(len, table.splitlines())) <= render.WIDTH
+    assert "25.7" in table
+    assert "79.6 [77.1,82.0]" in table
+    assert render.MISSING in table
+    assert "does not ship – footprint: because" in table
+
+
+def test_the_sentence_names_every_verdict() -> None:
+    of = records()
+    of[0]["verdict"] = "does not ship"
+    said = render.sentence(cases.compute(of))
+    assert said == (
+        "ships: host / ai-edge-litert / float32; "
+        "does not ship: host / ai-edge-litert / dynamic_range"
+    )
+
+
+def test_markdown_shows_the_same_figures(run: Path) -> None:
+    shown = render.markdown(cases.read(run))
+    assert "| host | ai-edge-litert | dynamic_range | 25.7 |" in shown
