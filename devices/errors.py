@@ -1,0 +1,35 @@
+"""One typed exception a stage, so that a declared failure can name the stage it fails at."""
+
+
+class DeviceError(ValueError):
+    """An unknown device, a profile that cannot be read, the wrong machine, or an unusable spec."""
+
+
+class ProvisionError(RuntimeError):
+    """The environment of a runtime could not be made, or lacks the runtime."""
+
+
+class LoadError(RuntimeError):
+    """The runtime refuses the FlatBuffer or crashes on it, or it is no text classifier."""
+
+
+class InvokeError(RuntimeError):
+    """The FlatBuffer loaded; then it failed."""
+
+
+class SilentlyWrongError(RuntimeError):
+    """The classifier answers without an error, and the answers are wrong, such as constant zeros.
+
+    Nothing in this room raises it: only a suite knows what the right answers are.
+    """
+
+
+class RunnerError(RuntimeError):
+    """The runner did not start, died, broke off, or missed its deadline.
+
+    `signal` is the name of the signal it died of, where that is known.
+    """
+
+    def __init__(self, message: str, signal: str | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal

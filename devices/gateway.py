@@ -1,0 +1,428 @@
+"""The caller's side of a runner: start it, ask it, and never wait for it without a deadline."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import execnet
+import numpy as np
+from execnet.gateway_base import Popen2IO, get_execmodel
+from execnet.gateway_bootstrap import HostNotFound, bootstrap
+from execnet.gateway_io import popen_args, ssh_args
+
+from devices import runner
+from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.latency import WARM_UP
+
+_ERRORS = {"provision": ProvisionError, "load": LoadError, "invoke": InvokeError}
+_SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
+# Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
+_CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+# Texts a request: a message stays small in the runner's memory, and a slow board within the
+# deadline; a round trip costs 50 microseconds.
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded. `signatures`: name, length, and dtype and shape of inputs and outputs."""
+
+    runtime: str
+    version: str
+    delegate: str
+    threads: int
+    python: str
+    machine: str
+    lengths: tuple[int, ...]
+    signatures: tuple[dict[str, Any], ...]
+    import_seconds: float
+    load_seconds: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`logits` float32 [n, classes]; `predictions` int64 [n], indices of labels; `labels` their
+    names; `tokens` of each text before any was cut off; `truncated`: texts that lost some."""
+
+    logits: np.ndarray
+    predictions: np.ndarray
+    labels: tuple[str, ...]
+    tokens: tuple[int, ...]
+    truncated: int
+
+
+@dataclass(frozen=True)
+class Timings:
+    """A single-stream measurement on the runner's clock, in seconds.
+
+    `seconds` float64 [queries] is text→label, `invoke` the interpreter alone within the same
+    queries. `cpu_seconds` (all threads) and `wall_seconds` span them. `load_seconds` is the cold
+    load (FlatBuffer and tokenizer, without imports), `first_seconds` the first tweet ever answered.
+    """
+
+    seconds: np.ndarray
+    invoke: np.ndarray
+    cpu_seconds: float
+    wall_seconds: float
+    load_seconds: float
+    first_seconds: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident set of the runner, in MB of 10^6 bytes, mapped files included.
+
+    `peak_mb` and `resident_mb` are above `bare_mb`, what the process held before it imported
+    anything. A signature takes its memory when first used: `lengths_used` says which were.
+    """
+
+    peak_mb: float
+    resident_mb: float
+    anonymous_mb: float
+    bare_mb: float
+    lengths_used: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GuardReport:
+    """What kept the runner private, and what it tried.
+
+    `network` is "network namespace" (native code included) or "audit hook" (Python code only).
+    """
+
+    network: str
+    files: str
+    connections: tuple[str, ...]
+    writes: tuple[str, ...]
+    processes: tuple[str, ...]
+
+    @property
+    def attempts(self) -> tuple[str, ...]:
+        return self.connections + self.writes + self.processes
+
+
+class _Process(Popen2IO):
+    """execnet's pipe to a child process, but with its stderr kept and in a session of its own."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.popen = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.popen.stderr is not None
+        super().__init__(self.popen.stdin, self.popen.stdout, get_execmodel("thread"))
+        self.last_lines: deque[str] = deque(maxlen=20)
+        self._drain = threading.Thread(target=self._keep, args=(self.popen.stderr,), daemon=True)
+        self._drain.start()
+
+    def _keep(self, stderr: IO[bytes]) -> None:
+        with stderr:
+            for line in stderr:
+                self.last_lines.append(line.decode("utf-8", "replace").rstrip())
+
+    def wait(self) -> int | None:
+        return self.popen.wait()
+
+    def kill(self) -> None:
+        """Kill the child and what it started, and reap it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def signal(self) -> str | None:
+        """The name of the signal it died of; waits a moment for its end."""
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(timeout=5)
+        code = self.popen.returncode or 0
+        # A shell, ssh and an emulator report a signal as 128 + its number.
+        number = -code if code < 0 else code - 128
+        return signal.Signals(number).name if number in set(signal.Signals) else None
+
+    def end(self) -> str:
+        """How it ended, with the last lines of its stderr."""
+        name, code = self.signal(), self.popen.returncode
+        how = "is still running" if code is None else f"exited with status {code}"
+        self._drain.join(timeout=1)
+        lines = "\n  ".join(self.last_lines) or "(it wrote nothing to stderr)"
+        return f"it {f'died of {name}' if name else how}; its last lines:\n  {lines}"
+
+
+class Runner:
+    """A runner at the other end of an execnet spec, holding at most one classifier.
+
+    `popen//python=/path/to/python` (a command with arguments, such as an emulator's, will do) or
+    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=` and `ssh_config=`. Paths given to
+    `load` are paths on the runner's machine.
+
+    `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
+    how it ended. No process stays behind on this machine; over ssh, execnet ends the other side
+    within 15 seconds of losing the connection. Use it as a context manager.
+
+    `isolate` starts it without a network (util-linux's `unshare`) where the machine permits;
+    `guard()` says what is in force.
+    """
+
+    def __init__(self, spec: str, *, deadline_s: float = 600.0, isolate: bool = True) -> None:
+        self.spec = spec
+        self.deadline_s = deadline_s
+        self._label_names: tuple[str, ...] = ()
+        self._load_seconds = 0.0
+        parsed = _parse(spec)
+        # As root a user namespace would lose access to other users' files.
+        local_root = bool(parsed.popen) and os.geteuid() == 0
+        ways = [["unshare", "-n" if local_root else "-rn"], []] if isolate else [[]]
+        started = time.monotonic()
+        for way in ways:
+            try:
+                self._start(_parse(spec), way)
+                break
+            except RunnerError:
+                if way == ways[-1] or time.monotonic() - started >= deadline_s:
+                    raise
+        usage = self._ask("memory")
+        self._bare = usage["resident"]
+
+    def _start(self, spec: execnet.XSpec, way: list[str]) -> None:
+        environment = [f"{name}={value}" for name, value in (spec.env or {}).items()]
+        prefix = way + (["env", *environment] if environment else [])
+        prefix += ["nice", "-n", spec.nice] if spec.nice else []
+        python = spec.python or (sys.executable if spec.popen else "python3")
+        spec.python = " ".join([shlex.join(prefix), python]).strip()
+        arguments = popen_args(spec) if spec.popen else ssh_args(spec)
+        try:
+            self._process = _Process(arguments)
+        except OSError as error:
+            raise RunnerError(f"cannot start a runner with {shlex.join(arguments)}: {error}") from (
+                error
+            )
+        # execnet's own start has no time limit: killing the child ends its waiting.
+        watchdog = threading.Timer(self.deadline_s, self._process.kill)
+        watchdog.start()
+        try:
+            self._gateway = bootstrap(self._process, spec)
+            self._channel = self._gateway.remote_exec(runner)
+            self._ask("memory")
+        except (EOFError, OSError, AssertionError, HostNotFound) as error:
+            self._process.kill()
+            raise RunnerError(
+                f"no runner at {self.spec!r} within {self.deadline_s:g} s "
+                f"({shlex.join(arguments[:6])} ...): {self._process.end()}"
+            ) from error
+        finally:
+            watchdog.cancel()
+
+    def _ask(self, op: str, **request: Any) -> Any:
+        """One request, one reply. Signs of life in between start the deadline anew."""
+        try:
+            self._channel.send({"op": op, **request})
+            while "beat" in (reply := self._channel.receive(timeout=self.deadline_s)):
+                pass
+        except self._channel.TimeoutError:
+            self._process.kill()
+            raise RunnerError(
+                f"{op}: the runner at {self.spec!r} was silent for {self.deadline_s:g} s and was "
+                f"killed; {self._process.end()}"
+            ) from None
+        except (EOFError, OSError, execnet.RemoteError) as error:
+            how, name = self._process.end(), self._process.signal()
+            self._process.kill()
+            raise RunnerError(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
+        if "error" in reply:
+            raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
+        return reply["ok"]
+
+    @property
+    def pid(self) -> int:
+        """The child process on this machine: the runner, or the ssh that leads to it."""
+        return self._process.popen.pid
+
+    def bare_memory(self) -> float:
+        """MB (10^6 bytes) resident before anything was imported."""
+        return float(self._bare / 1e6)
+
+    def load(
+        self,
+        flatbuffer: Path,
+        tokenizer: Path,
+        label_names: Sequence[str],
+        runtime: str,
+        threads: int = 1,
+    ) -> Loaded:
+        """Load the classifier, once. ProvisionError without the runtime, LoadError if refused.
+
+        Some runtimes check little: tflite-runtime 2.14 dies of a truncated file. That is its way of
+        refusing it, and a LoadError too; the runner is gone then.
+        """
+        try:
+            about = self._ask(
+                "load",
+                flatbuffer=str(flatbuffer),
+                tokenizer=str(tokenizer),
+                label_names=list(label_names),
+                runtime=runtime,
+                threads=threads,
+            )
+        except RunnerError as error:
+            if error.signal not in _CRASHES:
+                raise
+            raise LoadError(f"{runtime} crashed on {flatbuffer}: {error}") from error
+        self._label_names = tuple(label_names)
+        self._load_seconds = about["load_seconds"]
+        signatures = tuple(about.pop("signatures"))
+        return Loaded(
+            **(about | {"runtime": about["runtime"]["name"]}),
+            version=about["runtime"]["version"],
+            threads=threads,
+            signatures=signatures,
+            lengths=tuple(signature["length"] for signature in signatures),
+        )
+
+    def classify(self, texts: Sequence[str], *, length: int | None = None) -> Answers:
+        """Labels of texts; each goes to the shortest signature it fits, or to that of `length`."""
+        return self._classify({"texts": list(texts)}, length)
+
+    def classify_ids(
+        self,
+        ids: Sequence[Sequence[int]],
+        *,
+        masks: Sequence[Sequence[int]] | None = None,
+        types: Sequence[Sequence[int]] | None = None,
+        length: int | None = None,
+    ) -> Answers:
+        """Labels of token ids (with [CLS] and [SEP]) fed as they are, padded to the length.
+
+        `masks` (default: 1 for every id) and `types` (default: 0) are as long as the ids.
+        """
+        columns = {"ids": ids, "masks": masks, "types": types}
+        return self._classify(
+            {k: [[int(i) for i in row] for row in v] for k, v in columns.items() if v is not None},
+            length,
+        )
+
+    def _classify(self, columns: dict[str, list[Any]], length: int | None) -> Answers:
+        logits, tokens, truncated = b"", [], 0
+        for start in range(0, max(map(len, columns.values())), _BATCH):
+            batch = {name: rows[start : start + _BATCH] for name, rows in columns.items()}
+            reply = self._ask("classify", **batch, length=length)
+            logits += reply["logits"]
+            tokens += reply["tokens"]
+            truncated += reply["truncated"]
+        table = np.frombuffer(logits, np.float32).reshape(len(tokens), len(self._label_names))
+        return Answers(
+            logits=table,
+            predictions=table.argmax(axis=1),
+            labels=self._label_names,
+            tokens=tuple(tokens),
+            truncated=truncated,
+        )
+
+    def measure(
+        self,
+        texts: Sequence[str],
+        *,
+        min_queries: int,
+        min_seconds: float,
+        warm_up: int = WARM_UP,
+    ) -> Timings:
+        """Time the classifier single stream, cycling over the texts; see latency.TIERS."""
+        if not texts:
+            raise ValueError("no texts to measure with")
+        reply = self._ask(
+            "measure",
+            texts=list(texts),
+            min_queries=min_queries,
+            min_seconds=min_seconds,
+            warm_up=warm_up,
+        )
+        return Timings(
+            seconds=np.array(reply["seconds"]),
+            invoke=np.array(reply["invoke"]),
+            cpu_seconds=reply["cpu_seconds"],
+            wall_seconds=reply["wall_seconds"],
+            load_seconds=self._load_seconds,
+            first_seconds=reply["first_seconds"],
+        )
+
+    def memory(self, *, reset_peak: bool = False) -> Memory:
+        """Memory until now; `reset_peak` starts the peak anew from here (after this reading)."""
+        usage = self._ask("memory", reset_peak=reset_peak)
+        return Memory(
+            peak_mb=(usage["peak"] - self._bare) / 1e6,
+            resident_mb=(usage["resident"] - self._bare) / 1e6,
+            anonymous_mb=usage["anonymous"] / 1e6,
+            bare_mb=self._bare / 1e6,
+            lengths_used=tuple(usage["lengths_used"]),
+        )
+
+    def guard(self) -> GuardReport:
+        """Which guard is in force, and what the runner has tried against it so far."""
+        report: dict[str, Any] = self._ask("privacy")
+        return GuardReport(
+            network=report["network"],
+            files=report["files"],
+            connections=tuple(report["connections"]),
+            writes=tuple(report["writes"]),
+            processes=tuple(report["processes"]),
+        )
+
+    def read(self, path: str) -> str | None:
+        """A small text file of the runner's machine, for detection and health; None if unreadable.
+
+        The contents of /proc/self are the runner's.
+        """
+        text: str | None = self._ask("read", path=path)
+        return text
+
+    def close(self) -> None:
+        """End the runner: politely, and by force after two seconds. No process stays behind."""
+        with suppress(OSError, ValueError):
+            self._process.close_write()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.popen.wait(timeout=2)
+        self._process.kill()
+        self._gateway.join(timeout=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _parse(spec: str) -> execnet.XSpec:
+    """The parsed spec; DeviceError names what a runner cannot use."""
+    try:
+        parsed = execnet.XSpec(spec)
+    except (ValueError, AttributeError, IndexError) as error:
+        raise DeviceError(f"{spec!r} is no execnet spec: {error}") from error
+    given = {k for k, v in vars(parsed).items() if v and not k.startswith("_")} - {"env"}
+    if given - _SPEC or bool(parsed.popen) == bool(parsed.ssh):
+        raise DeviceError(
+            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice= and "
+            "ssh_config="
+        )
+    # Ours to set: the runner needs its main thread, for a signal handler.
+    parsed.id = "runner"
+    parsed.execmodel = "main_thread_only"
+    return parsed

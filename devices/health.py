@@ -1,0 +1,145 @@
+"""Was the machine fit to measure on? A throttled or disturbed run is invalid, not slow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+
+from devices.detection import Read, reader
+
+# Share of all cores' time that other processes may take during a timed part.
+MOST_OTHERS = 0.10
+# Pages swapped in or out; a few happen on any machine.
+MOST_SWAPPED = 256
+
+# Bits of the firmware's word (Raspberry Pi documentation, "vcgencmd get_throttled"). The same bits
+# 16 places up mean "since boot"; they count only if they appear between two snapshots.
+THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+_FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The machine's state at one moment; None where the machine does not tell.
+
+    `busy_s` and `total_s` are CPU seconds of all cores since boot, `own_s` those of this process
+    (0 if another machine is looked at), `temperature_c` the hottest zone, `frequency_mhz` the
+    slowest core, `swapped_pages` in and out since boot.
+    """
+
+    time_s: float
+    load_1m: float | None
+    busy_s: float
+    total_s: float
+    own_s: float
+    governor: str | None
+    frequency_mhz: float | None
+    temperature_c: float | None
+    throttled: int | None
+    swap_used_mb: float
+    swapped_pages: int
+
+
+def snapshot(read: Read | None = None) -> Snapshot:
+    """The state of this machine, or of the one that `read` (a runner's) reads from."""
+    here = read is None
+    read = read or reader()
+    busy, total = _cpu_seconds(read)
+    loadavg = read("/proc/loadavg")
+    cpu = "/sys/devices/system/cpu/cpu{}/cpufreq/"
+    frequencies = _numbers(read, cpu + "scaling_cur_freq")
+    temperatures = _numbers(read, "/sys/class/thermal/thermal_zone{}/temp")
+    meminfo = _table(read("/proc/meminfo"))
+    vmstat = _table(read("/proc/vmstat"))
+    return Snapshot(
+        time_s=time.monotonic(),
+        load_1m=float(loadavg.split()[0]) if loadavg else None,
+        busy_s=busy,
+        total_s=total,
+        own_s=time.process_time() if here else 0.0,
+        governor=(read(cpu.format(0) + "scaling_governor") or "").strip() or None,
+        frequency_mhz=min(frequencies) / 1e3 if frequencies else None,
+        temperature_c=max(temperatures) / 1e3 if temperatures else None,
+        throttled=_throttled(read, here),
+        swap_used_mb=(meminfo.get("SwapTotal", 0) - meminfo.get("SwapFree", 0)) * 1024 / 1e6,
+        swapped_pages=vmstat.get("pswpin", 0) + vmstat.get("pswpout", 0),
+    )
+
+
+def others_share(before: Snapshot, after: Snapshot, runner_cpu_s: float) -> float:
+    """The share, 0 to 1, of all cores' time between the snapshots that other processes took.
+
+    What this process and the runner (`runner_cpu_s`, its CPU seconds) took is subtracted.
+    """
+    others = after.busy_s - before.busy_s - (after.own_s - before.own_s) - runner_cpu_s
+    return max(0.0, others) / max(after.total_s - before.total_s, 1e-9)
+
+
+def verdict(
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    runner_cpu_s: float,
+    most_others: float = MOST_OTHERS,
+) -> str | None:
+    """Why what was measured between the snapshots is invalid; None if it is valid."""
+    for bit, name in THROTTLED.items():
+        now = ((before.throttled or 0) | (after.throttled or 0)) >> bit & 1
+        meanwhile = ((after.throttled or 0) & ~(before.throttled or 0)) >> (bit + 16) & 1
+        if now or meanwhile:
+            return f"the board was held back ({name}); get_throttled 0x{after.throttled or 0:x}"
+    swapped = after.swapped_pages - before.swapped_pages
+    if swapped > MOST_SWAPPED:
+        return f"the machine was swapping: {swapped} pages, {MOST_SWAPPED} allowed"
+    if after.total_s <= before.total_s:
+        return "no time passed between the snapshots, or /proc/stat cannot be read"
+    share = others_share(before, after, runner_cpu_s)
+    if share > most_others:
+        return (
+            f"other processes took {share:.0%} of the CPUs, {most_others:.0%} allowed "
+            f"(load average {after.load_1m})"
+        )
+    return None
+
+
+def _cpu_seconds(read: Read) -> tuple[float, float]:
+    """Busy and total seconds of all cores (proc(5): user nice system idle iowait irq softirq)."""
+    line = (read("/proc/stat") or "cpu").splitlines()[0]
+    ticks = [int(value) for value in line.split()[1:9]]
+    if len(ticks) < 8:
+        return 0.0, 0.0
+    hertz = os.sysconf("SC_CLK_TCK")
+    return (sum(ticks) - ticks[3] - ticks[4]) / hertz, sum(ticks) / hertz
+
+
+def _numbers(read: Read, pattern: str) -> list[float]:
+    """The numbers in numbered files, from 0 until one is missing or holds none."""
+    numbers: list[float] = []
+    while text := read(pattern.format(len(numbers))):
+        try:
+            numbers.append(float(text))
+        except ValueError:
+            break
+    return numbers
+
+
+def _table(text: str | None) -> dict[str, int]:
+    rows = [line.replace(":", " ").split() for line in (text or "").splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+def _throttled(read: Read, here: bool) -> int | None:
+    """The firmware's throttling bits, from its file, or from `vcgencmd` on this machine."""
+    text = read(_FIRMWARE)
+    if not text and here and shutil.which("vcgencmd"):
+        done = subprocess.run(
+            ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
+        )
+        text = done.stdout.strip().removeprefix("throttled=")
+    try:
+        return int(text, 16) if text else None
+    except ValueError:
+        return None

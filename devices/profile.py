@@ -1,0 +1,142 @@
+"""Profiles: what a device is and what is demanded of it, one TOML file each in this folder.
+
+A board is added by adding a file; its name is the device's name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devices.errors import DeviceError
+
+FOLDER = Path(__file__).parent
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+
+
+@dataclass(frozen=True)
+class Image:
+    """The system image that the profile was written for."""
+
+    os: str
+    glibc: str
+    python: str
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is demanded.
+
+    `latency_ms`: 90th percentile of text→label. `memory_mb`: peak resident set of the runner above
+    that of a bare one, in 10^6 bytes.
+    """
+
+    latency_ms: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What the board can do at most: float32 GFLOPS of all cores, GB/s of a one-thread copy."""
+
+    fp32_gflops: float
+    memory_gb_s: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One device. None stands for "whatever the machine has", which only `host` says.
+
+    `models` are the beginnings of /proc/device-tree/model that identify the board; `threads` is the
+    default to measure with; `memory_mb` is the board's (the smallest one sold).
+    """
+
+    name: str
+    description: str
+    models: tuple[str, ...]
+    threads: int
+    budget: Budget
+    cores: int | None = None
+    memory_mb: int | None = None
+    image: Image | None = None
+    peak: Peak | None = None
+
+
+_SECTIONS: dict[str, type] = {"budget": Budget, "image": Image, "peak": Peak}
+
+
+def profiles(folder: Path = FOLDER) -> dict[str, Profile]:
+    """Every profile in the folder, by device name; DeviceError names the bad file and field."""
+    return {path.stem: _read(path) for path in sorted(folder.glob("*.toml"))}
+
+
+def profile(device: str, folder: Path = FOLDER) -> Profile:
+    """The profile of one device; DeviceError for an unknown one lists those there are."""
+    known = profiles(folder)
+    if device not in known:
+        raise DeviceError(
+            f"unknown device {device!r}; there are {', '.join(known)}. "
+            f"Add one as {folder / (device + '.toml')}."
+        )
+    return known[device]
+
+
+def _read(path: Path) -> Profile:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeviceError(f"{path}: not a TOML file: {error}") from error
+    models = _section(path, table, "recognise", {"models"}).get("models")
+    if not isinstance(models, list) or not all(isinstance(m, str) and m for m in models):
+        raise DeviceError(f"{path}: recognise.models must be a list of strings, not {models!r}")
+    fields = _fields(
+        path,
+        {k: v for k, v in table.items() if not isinstance(v, dict)},
+        {"description": "str", "threads": "int"},
+        optional={"cores": "int", "memory_mb": "int"},
+    )
+    sections: dict[str, Any] = {}
+    for name, kind in _SECTIONS.items():
+        if name == "budget" or name in table:
+            wanted = {field: str(type_) for field, type_ in kind.__annotations__.items()}
+            section = _section(path, table, name, set(wanted))
+            sections[name] = kind(**_fields(path, section, wanted, prefix=f"{name}."))
+    for name, value in table.items():
+        if isinstance(value, dict) and name not in {"recognise", *_SECTIONS}:
+            raise DeviceError(f"{path}: unknown section [{name}]")
+    return Profile(name=path.stem, models=tuple(models), **fields, **sections)
+
+
+def _section(path: Path, table: dict[str, Any], name: str, known: set[str]) -> dict[str, Any]:
+    section = table.get(name)
+    if not isinstance(section, dict):
+        raise DeviceError(f"{path}: section [{name}] is missing")
+    for field in section.keys() - known:
+        raise DeviceError(f"{path}: unknown field {name}.{field}; known: {sorted(known)}")
+    return section
+
+
+def _fields(
+    path: Path,
+    table: dict[str, Any],
+    needed: dict[str, str],
+    optional: dict[str, str] | None = None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """The wanted fields, each of its kind and, if a number, above zero."""
+    kinds = needed | (optional or {})
+    for field in table.keys() - kinds.keys():
+        raise DeviceError(f"{path}: unknown field {prefix}{field}; known: {sorted(kinds)}")
+    for field, kind in kinds.items():
+        if field not in table:
+            if field in needed:
+                raise DeviceError(f"{path}: field {prefix}{field} is missing")
+            continue
+        value = table[field]
+        if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
+            raise DeviceError(f"{path}: {prefix}{field} must be {kind}, not {value!r}")
+        if isinstance(value, (int, float)) and not value > 0:
+            raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r}")
+    return table

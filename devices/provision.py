@@ -1,0 +1,115 @@
+"""Runtimes, each in an environment of its own: their requirements exclude each other.
+
+The pins, and why, stand in pyproject.toml, `[dependency-groups]`, in the groups of the same names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from devices.errors import ProvisionError
+
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime: its group in pyproject.toml, and what its wheels need."""
+
+    name: str
+    newest_python: tuple[int, int] | None = None
+    oldest_glibc: tuple[int, int] | None = None
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The pins of the group; ProvisionError if the group is not there."""
+        groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
+        if self.name not in groups:
+            raise ProvisionError(f"{PROJECT} has no dependency group {self.name!r}")
+        return tuple(groups[self.name])
+
+
+RUNTIMES = {
+    runtime.name: runtime
+    for runtime in (
+        Runtime("ai-edge-litert"),
+        # The wheels of 2.14.0, the last release: cp39 to cp311, manylinux_2_34.
+        Runtime("tflite-runtime", newest_python=(3, 11), oldest_glibc=(2, 34)),
+    )
+}
+
+
+def python_for(runtime: str, store: Path) -> Path:
+    """The Python of the runtime's environment under `store`, made on first use.
+
+    ProvisionError with what to do when this machine cannot have it, or pip fails (then with pip's
+    last lines). An interrupted environment is made anew; several processes make it once.
+    """
+    if runtime not in RUNTIMES:
+        raise ProvisionError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
+    wanted = RUNTIMES[runtime]
+    python, version = _interpreter(wanted)
+    key = "\n".join([*wanted.requirements, version, platform.machine()])
+    folder = store / "runtimes" / f"{runtime}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A virtual environment cannot be moved, so not "beside, then renamed": the marker comes last.
+    ready = folder / "ready"
+    with FileLock(folder.with_name(folder.name + ".lock")):
+        if not ready.exists():
+            print(f"making the environment of {runtime} (Python {version}): {folder}", flush=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            _run([python, "-m", "venv", str(folder)], runtime)
+            pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+            _run([*pip, "--disable-pip-version-check", *wanted.requirements], runtime)
+            ready.write_text("\n".join(wanted.requirements) + "\n", encoding="utf-8")
+            print(f"ready: {folder}", flush=True)
+    return folder / "bin" / "python"
+
+
+def _interpreter(runtime: Runtime) -> tuple[str, str]:
+    """A Python that the runtime has wheels for, and its version."""
+    _, glibc = platform.libc_ver()
+    oldest = runtime.oldest_glibc
+    if oldest and glibc and tuple(map(int, glibc.split(".")[:2])) < oldest:
+        raise ProvisionError(
+            f"{runtime.name} needs glibc {oldest[0]}.{oldest[1]} or newer, this machine has "
+            f"{glibc}: use a newer system (Debian Bookworm has 2.36), or the other runtime"
+        )
+    newest = runtime.newest_python
+    if newest is None or sys.version_info[:2] <= newest:
+        return sys.executable, platform.python_version()
+    name = f"python{newest[0]}.{newest[1]}"
+    if found := shutil.which(name):
+        ask = [found, "-c", "import platform; print(platform.python_version())"]
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=False)
+        if re.fullmatch(rf"{newest[0]}\.{newest[1]}\.\S+", version := done.stdout.strip()):
+            return found, version
+    raise ProvisionError(
+        f"{runtime.name} has no wheel for a Python newer than {newest[0]}.{newest[1]}; this is "
+        f"{platform.python_version()}, and no working {name} is on PATH: install one "
+        f"(`apt install {name}-venv`, or `uv python install {newest[0]}.{newest[1]}` and link it)"
+    )
+
+
+def _run(command: list[str], runtime: str) -> None:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        lines = "\n  ".join(done.stdout.splitlines()[-12:])
+        raise ProvisionError(
+            f"the environment of {runtime} could not be made: `{' '.join(command)}` ended with "
+            f"status {done.returncode}. If it is the network, run again; if it is a version, see "
+            f"the group {runtime!r} in {PROJECT}. Its last lines:\n  {lines}"
+        )

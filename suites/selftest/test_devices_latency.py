@@ -1,0 +1,57 @@
+"""Latency is stated as MLPerf states it, and pytest-benchmark records the runner's clock."""
+
+import random
+
+import pytest
+
+from devices.latency import (
+    TIERS,
+    VirtualClock,
+    overs_allowed,
+    percentile_90,
+    queries_needed,
+    replay,
+)
+
+CLOCK = VirtualClock()
+
+
+@pytest.mark.parametrize(("percentile", "queries"), [(0.90, 64), (0.95, 130), (0.99, 662)])
+def test_early_stopping_needs_as_many_queries_as_mlperf_says(percentile, queries):
+    assert queries_needed(percentile) == queries
+
+
+@pytest.mark.parametrize(("queries", "rank"), [(64, 64), (100, 98), (1024, 945)])
+def test_p90_is_the_ordered_latency_that_mlperf_reports(queries, rank):
+    latencies = [float(n) for n in range(1, queries + 1)]
+    random.Random(1).shuffle(latencies)
+    result = percentile_90(latencies)
+    assert (result.rank, result.seconds, result.queries) == (rank, float(rank), queries)
+    assert result.observed <= result.seconds
+
+
+def test_the_tail_is_the_binomial_s():
+    # By hand: P[B(64, .1) <= 1] = .9^64 + 64 * .1 * .9^63 = 0.0096; for 63 it is 0.0105.
+    assert overs_allowed(64, 0.9) == 1
+    assert overs_allowed(63, 0.9) == 0
+    assert overs_allowed(10, 0.9) == -1
+
+
+@pytest.mark.parametrize("latencies", [[], [0.1] * 63, [0.1] * 64 + [float("nan")], [0.0] * 64])
+def test_what_is_no_measurement_has_no_percentile(latencies):
+    with pytest.raises(ValueError, match=r"too few|above zero"):
+        percentile_90(latencies)
+
+
+def test_every_tier_measures_long_enough_for_a_percentile():
+    for name, tier in TIERS.items():
+        assert tier.queries >= queries_needed(0.9), name
+        assert tier.warm_up >= 5, name
+
+
+@pytest.mark.benchmark(timer=CLOCK)
+def test_pytest_benchmark_records_the_runner_s_clock(benchmark):
+    seconds = [0.25, 0.5, 1.0]
+    replay(benchmark, CLOCK, seconds)
+    if benchmark.enabled:
+        assert benchmark.stats.stats.data == pytest.approx(seconds)

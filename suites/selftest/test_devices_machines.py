@@ -1,0 +1,189 @@
+"""A machine is recognised by its own files, and a bad profile or a disturbed run is named."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from devices.detection import detect, reader, require
+from devices.errors import DeviceError
+from devices.health import snapshot, verdict
+from devices.profile import FOLDER, profile, profiles
+
+# /proc/device-tree/model as the boards give it, NUL and all.
+MODELS = {
+    "Raspberry Pi Zero 2 W Rev 1.0\0": "pi_zero2w",
+    "Raspberry Pi 3 Model B Rev 1.2\0": "pi3",
+    "Raspberry Pi 3 Model B Plus Rev 1.3\0": "pi3",
+    "Raspberry Pi 4 Model B Rev 1.4\0": "pi4",
+    "Raspberry Pi 400 Rev 1.0\0": "pi4",
+    "Raspberry Pi 5 Model B Rev 1.0\0": "pi5",
+    "NVIDIA Jetson Nano Developer Kit\0": "jetson_nano",
+    "Raspberry Pi 2 Model B Rev 1.1\0": "host",
+    "NVIDIA Jetson Orin Nano Developer Kit\0": "host",
+}
+ARM_CPUINFO = "".join(
+    f"processor\t: {n}\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n"
+    for n in range(4)
+)
+
+
+def lay_out(root, files):
+    for path, text in files.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(("model", "device"), MODELS.items())
+def test_a_board_is_recognised_by_its_device_tree(tmp_path, model, device):
+    machine = detect(lay_out(tmp_path, {"proc/device-tree/model": model}))
+    assert machine.device == device
+    assert "\0" not in machine.description
+
+
+def test_a_board_is_described_for_people_and_for_comparison(tmp_path):
+    machine = detect(
+        lay_out(
+            tmp_path,
+            {
+                "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
+                "proc/cpuinfo": ARM_CPUINFO,
+                "proc/meminfo": "MemTotal:        3884360 kB\nMemFree:  1 kB\n",
+                "proc/sys/kernel/arch": "aarch64\n",
+                "etc/os-release": 'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+            },
+        )
+    )
+    assert machine.description == (
+        "Raspberry Pi 4 Model B Rev 1.4, 4 cores (Cortex-A72), 3977 MB, aarch64, "
+        "Debian GNU/Linux 12 (bookworm)"
+    )
+    assert machine.board_key_parts == {
+        "device": "pi4",
+        "cpu": "Cortex-A72",
+        "architecture": "aarch64",
+    }
+    require("pi4", machine)
+    with pytest.raises(DeviceError, match=r"asked for pi5, but this is pi4"):
+        require("pi5", machine)
+    with pytest.raises(DeviceError, match=r"unknown device 'pi6'"):
+        require("pi6", machine)
+
+
+def test_this_machine_is_some_machine():
+    machine = detect()
+    assert machine.device in profiles()
+    assert machine.cores >= 1
+    assert machine.memory_mb > 100
+
+
+def test_every_shipped_profile_is_readable_and_demands_a_second():
+    found = profiles()
+    assert set(found) == {"host", "pi3", "pi4", "pi5", "pi_zero2w", "jetson_nano"}
+    for name, device in found.items():
+        assert device.name == name
+        assert device.budget.latency_ms == 1000
+        if name != "host":
+            assert device.models
+            assert device.peak
+            assert device.image
+            assert device.budget.memory_mb < device.memory_mb / 2
+
+
+def test_a_board_is_added_by_adding_a_file(tmp_path):
+    shutil.copy(FOLDER / "pi4.toml", tmp_path / "mine.toml")
+    assert profile("mine", tmp_path).cores == 4
+    with pytest.raises(DeviceError, match=r"unknown device 'pi4'; there are mine"):
+        profile("pi4", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("latency_ms = 1000", "", r"budget\.latency_ms is missing"),
+        ("latency_ms = 1000", 'latency_ms = "fast"', r"budget\.latency_ms must be float"),
+        ("latency_ms = 1000", "latency_ms = 0", r"budget\.latency_ms must be above zero"),
+        ("latency_ms = 1000", "latency = 1000", r"unknown field budget\.latency"),
+        ("[budget]", "[budgets]", r"section \[budget\] is missing"),
+        ("[peak]", "[peaks]", r"unknown section \[peaks\]"),
+        ("threads = 4", "threads = true", r"threads must be int"),
+        ("threads = 4", "thread = 4", r"unknown field thread"),
+        ("[recognise]", "[recognise", r"not a TOML file"),
+        ("models = [", "models = [4, ", r"recognise\.models"),
+    ],
+)
+def test_a_bad_profile_is_named_by_file_and_field(tmp_path, old, new, named):
+    text = (FOLDER / "pi4.toml").read_text()
+    assert old in text
+    (tmp_path / "bad.toml").write_text(text.replace(old, new))
+    with pytest.raises(DeviceError, match=named) as raised:
+        profiles(tmp_path)
+    assert "bad.toml" in str(raised.value)
+
+
+STAT = "cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\n"
+
+
+@pytest.fixture
+def pi(tmp_path):
+    """A recorded Pi, 1000 ticks after boot."""
+    lay_out(
+        tmp_path,
+        {
+            "proc/stat": STAT.format(busy=100, idle=900),
+            "proc/loadavg": "0.10 0.20 0.30 1/100 1000\n",
+            "proc/meminfo": "SwapTotal: 102396 kB\nSwapFree: 102396 kB\n",
+            "proc/vmstat": "pswpin 0\npswpout 5\n",
+            "sys/class/thermal/thermal_zone0/temp": "48199\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1500000\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+            # An under-voltage happened since boot, long before: no reason to refuse.
+            "sys/devices/platform/soc/soc:firmware/get_throttled": "10000\n",
+        },
+    )
+    return tmp_path
+
+
+def test_a_snapshot_reads_the_board(pi):
+    state = snapshot(reader(pi))
+    assert (state.temperature_c, state.frequency_mhz, state.governor) == (48.199, 1500, "ondemand")
+    assert (state.throttled, state.swapped_pages, state.load_1m) == (0x10000, 5, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "reason"),
+    [
+        # 4 of 10 seconds busy, 3.8 of them the runner's.
+        ("proc/stat", STAT.format(busy=500, idle=1500), None),
+        # 8 of 10 seconds busy.
+        ("proc/stat", STAT.format(busy=900, idle=1100), r"other processes took 42%"),
+        ("sys/devices/platform/soc/soc:firmware/get_throttled", "10004", r"\(throttled\)"),
+        ("sys/devices/platform/soc/soc:firmware/get_throttled", "30000", r"\(frequency capped\)"),
+        ("proc/vmstat", "pswpin 4000\npswpout 5\n", r"swapping: 4000 pages"),
+    ],
+)
+def test_a_disturbed_measurement_is_invalid_and_says_why(pi, path, text, reason):
+    before = snapshot(reader(pi))
+    (pi / "proc/stat").write_text(STAT.format(busy=480, idle=1520))
+    (pi / path).write_text(text)
+    found = verdict(before, snapshot(reader(pi)), runner_cpu_s=3.8)
+    if reason is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert re.search(reason, found), found
+
+
+def test_a_machine_that_tells_nothing_is_not_taken_for_idle(tmp_path):
+    state = snapshot(reader(tmp_path))
+    assert "cannot be read" in (verdict(state, state, runner_cpu_s=0) or "")
+
+
+def test_own_work_is_not_counted_against_the_machine():
+    now = snapshot()
+    later = replace(now, busy_s=now.busy_s + 5, total_s=now.total_s + 10, own_s=now.own_s + 2)
+    assert verdict(now, later, runner_cpu_s=3.0) is None
+    assert verdict(now, later, runner_cpu_s=0.0) is not None

@@ -1,0 +1,454 @@
+"""A runner answers right, dies alone, is never waited for without end, and keeps tweets private.
+
+The real runtimes run a real FlatBuffer, small, whose logits depend on the ids, on the mask, on the
+token types, and on which input is which, so that a swapped or an ignored one shows. Runtimes that
+misbehave are planted: a module of a runtime's name on the runner's PYTHONPATH.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from devices.detection import detect
+from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.gateway import Runner
+from devices.health import snapshot
+from devices.provision import RUNTIMES, python_for
+
+STORE = Path(__file__).parents[2] / ".store"
+LABELS = ("negative", "neutral", "positive")
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "coffee", "train", "late", "!"]
+TABLE = np.random.default_rng(7).normal(size=(len(WORDS), len(LABELS))).astype(np.float32) * 3
+
+MAKE_FLATBUFFER = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+table = tf.constant(np.load(sys.argv[1]))
+
+class Small(tf.Module):
+    def answer(self, input_ids, attention_mask, token_type_ids):
+        mask = tf.cast(attention_mask, tf.float32)[..., None]
+        kinds = tf.cast(token_type_ids, tf.float32)[..., None]
+        logits = tf.reduce_sum(tf.gather(table, input_ids) * (mask + 2.0 * kinds), axis=1)
+        return {"logits": logits}
+
+small = Small()
+# Named so that neither the order nor the name gives the length away.
+signatures = {
+    name: tf.function(small.answer).get_concrete_function(
+        **{k: tf.TensorSpec([1, n], tf.int32, name=k)
+           for k in ("input_ids", "attention_mask", "token_type_ids")})
+    for name, n in (("a_longer", 16), ("b_shorter", 8))
+}
+tf.saved_model.save(small, sys.argv[2], signatures=signatures)
+converter = tf.lite.TFLiteConverter.from_saved_model(sys.argv[2], signature_keys=list(signatures))
+open(sys.argv[3], "wb").write(converter.convert())
+"""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a runner is given."""
+
+    flatbuffer: Path
+    tokenizer: Path
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory) -> Path:
+    words = {word: n for n, word in enumerate(WORDS)}
+    made = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    # What a careless exporter leaves behind; the runner must not believe it.
+    made.enable_truncation(max_length=4)
+    made.enable_padding(length=12)
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    made.save(str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory, tokenizer) -> Files:
+    pytest.importorskip("tensorflow", reason="the small FlatBuffer is made with TensorFlow")
+    folder = tmp_path_factory.mktemp("small")
+    np.save(folder / "table.npy", TABLE)
+    arguments = [folder / "table.npy", folder / "saved", folder / "small.tflite"]
+    # In a process of its own, so that TensorFlow does not stay in this one.
+    subprocess.run([sys.executable, "-c", MAKE_FLATBUFFER, *arguments], check=True)
+    return Files(folder / "small.tflite", tokenizer)
+
+
+@pytest.fixture(scope="session", params=RUNTIMES)
+def runtime(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def runner(runtime, files):
+    with Runner(f"popen//python={python_for(runtime, STORE)}", deadline_s=120) as started:
+        started.load(files.flatbuffer, files.tokenizer, LABELS, runtime, threads=2)
+        yield started
+
+
+@pytest.fixture
+def fresh(runtime):
+    with Runner(f"popen//python={python_for(runtime, STORE)}", deadline_s=120) as started:
+        yield started
+
+
+def expected(ids, mask=None, types=None):
+    mask = np.ones(len(ids)) if mask is None else np.array(mask)
+    types = np.zeros(len(ids)) if types is None else np.array(types)
+    return ((mask + 2 * types)[:, None] * TABLE[list(ids)]).sum(axis=0)
+
+
+# Answers
+
+
+def test_a_text_becomes_the_label_that_arithmetic_gives(runner):
+    answers = runner.classify(["Good coffee!", "the train late", ""])
+    rows = [[2, 4, 6, 9, 3], [2, 1, 7, 8, 3], [2, 3]]
+    assert answers.logits.dtype == np.float32
+    assert answers.logits == pytest.approx(np.array([expected(row) for row in rows]), abs=1e-4)
+    assert answers.predictions.tolist() == [int(expected(row).argmax()) for row in rows]
+    assert (answers.tokens, answers.truncated, answers.labels) == ((5, 5, 2), 0, LABELS)
+
+
+def test_inputs_are_bound_by_name(runner):
+    ids, mask, types = [2, 4, 5, 3], [1, 0, 1, 1], [0, 0, 1, 1]
+    answers = runner.classify_ids([ids], masks=[mask], types=[types])
+    assert answers.logits[0] == pytest.approx(expected(ids, mask, types), abs=1e-4)
+
+
+def test_a_forced_length_changes_nothing_but_the_signature(runner):
+    short = runner.classify(["good train"])
+    padded = runner.classify(["good train"], length=16)
+    assert padded.logits == pytest.approx(short.logits, abs=1e-4)
+    with pytest.raises(RunnerError, match=r"no signature of 12, only \[8, 16\]"):
+        runner.classify(["good"], length=12)
+
+
+@pytest.mark.parametrize(("words", "tokens", "cut"), [(14, 16, 0), (15, 17, 1)])
+def test_truncation_is_counted_and_keeps_sep(runner, words, tokens, cut):
+    answers = runner.classify([" ".join(["bad"] * words), "good"])
+    kept = [2] + [5] * 14 + [3]
+    assert (answers.tokens, answers.truncated) == ((tokens, 3), cut)
+    assert answers.logits[0] == pytest.approx(expected(kept), abs=1e-4)
+
+
+def test_odd_texts_are_answered(runner):
+    texts = ["", " ", "\0", "😀" * 10_000, "😀 " * 10_000, "ÑÑ¢ \u202e\u200b", "a" * 10_000]
+    answers = runner.classify(texts)
+    assert np.isfinite(answers.logits).all()
+    assert len(answers.predictions) == len(texts)
+    assert answers.truncated == 1
+
+
+def test_more_texts_than_fit_in_a_request_keep_their_order(runner):
+    texts = [" ".join(["good"] * (n % 5)) for n in range(30)]
+    together = runner.classify(texts).logits
+    assert together == pytest.approx(
+        np.array([expected([2] + [4] * (n % 5) + [3]) for n in range(30)]), abs=1e-4
+    )
+    assert runner.classify([]).logits.shape == (0, 3)
+
+
+def test_the_load_reports_what_the_file_contains(fresh, files, runtime):
+    with pytest.raises(RunnerError, match=r"nothing is loaded yet"):
+        fresh.classify(["good"])
+    loaded = fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
+    assert loaded.runtime == runtime
+    assert f"{runtime}=={loaded.version}" in RUNTIMES[runtime].requirements
+    assert loaded.lengths == (8, 16)
+    assert [signature["name"] for signature in loaded.signatures] == ["b_shorter", "a_longer"]
+    assert loaded.signatures[0]["outputs"] == {"logits": {"dtype": "float32", "shape": [1, 3]}}
+    assert loaded.load_seconds > 0
+    with pytest.raises(RunnerError, match=r"holds one classifier"):
+        fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
+
+
+# Time and memory
+
+
+def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner):
+    started = time.perf_counter()
+    timings = runner.measure(["good", "bad " * 12], min_queries=20, min_seconds=1.2, warm_up=5)
+    around = time.perf_counter() - started
+    assert len(timings.seconds) == len(timings.invoke) >= 20
+    assert 1.2 <= timings.wall_seconds <= around
+    assert (timings.seconds >= timings.invoke).all()
+    assert (timings.invoke > 0).all()
+    assert timings.seconds.sum() <= timings.wall_seconds
+    assert timings.first_seconds > 0
+    assert 0 < timings.cpu_seconds <= timings.wall_seconds * 8
+
+
+def test_memory_is_above_a_bare_runner(runner):
+    memory = runner.memory()
+    assert 5 < memory.bare_mb == runner.bare_memory() < 60
+    assert 0 < memory.resident_mb <= memory.peak_mb < 500
+    assert set(memory.lengths_used) <= {8, 16}
+
+
+def test_the_peak_can_start_anew(fresh, files, runtime):
+    fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
+    fresh.memory(reset_peak=True)
+    after = fresh.memory()
+    # The kernel's counters are exact to a few hundred pages.
+    assert after.peak_mb == pytest.approx(after.resident_mb, abs=2)
+    assert fresh.guard().attempts == ()
+
+
+def test_a_board_behind_a_gateway_can_be_asked_what_it_is(runner):
+    assert detect(read=runner.read) == detect()
+    assert snapshot(runner.read).total_s > 0
+    assert runner.read("/no/such/file") is None
+
+
+# Refusals
+
+
+def test_a_truncated_flatbuffer_is_refused_at_load(fresh, files, runtime, tmp_path):
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes(files.flatbuffer.read_bytes()[:1000])
+    with pytest.raises(LoadError, match=r"cut\.tflite"):
+        fresh.load(cut, files.tokenizer, LABELS, runtime)
+
+
+def test_what_is_no_flatbuffer_is_refused_at_load(fresh, files, runtime, tmp_path):
+    (tmp_path / "text.tflite").write_text("not a FlatBuffer")
+    for path, reason in (("text.tflite", "refuses"), ("none.tflite", "no file")):
+        with pytest.raises(LoadError, match=reason):
+            fresh.load(tmp_path / path, files.tokenizer, LABELS, runtime)
+
+
+def test_a_wrong_number_of_labels_is_refused_at_load(fresh, files, runtime):
+    with pytest.raises(LoadError, match=r"one for each label"):
+        fresh.load(files.flatbuffer, files.tokenizer, ("yes", "no"), runtime)
+
+
+def test_a_bad_tokenizer_is_refused_at_load(fresh, files, runtime, tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(LoadError, match=r"no tokenizer\.json"):
+        fresh.load(files.flatbuffer, tmp_path / "tokenizer.json", LABELS, runtime)
+
+
+def test_an_environment_without_the_runtime_is_named(fresh, files, runtime):
+    other = next(name for name in RUNTIMES if name != runtime)
+    with pytest.raises(ProvisionError, match=other):
+        fresh.load(files.flatbuffer, files.tokenizer, LABELS, other)
+
+
+@pytest.mark.parametrize("spec", ["socket=localhost:1", "popen//via=x", "popen//ssh=x", "=", ""])
+def test_a_spec_that_is_no_runner_s_is_refused(spec):
+    with pytest.raises(DeviceError):
+        Runner(spec)
+
+
+# Planted runtimes: what a broken one does, and what becomes of it
+
+PLANTED = """
+import ctypes, os, pathlib, socket, subprocess, sys, time
+import numpy as np
+
+def python_socket():
+    socket.create_connection(("127.0.0.1", 9), timeout=1)
+
+def native_socket():
+    libc = ctypes.CDLL(None)
+    family, port, address = (2).to_bytes(2, "little"), (9).to_bytes(2, "big"), bytes([192, 0, 2, 1])
+    libc.connect(libc.socket(2, 1, 0), family + port + address + bytes(8), 16)
+
+def python_write():
+    pathlib.Path(os.environ["LEAK"]).write_text("tweet")
+
+def native_write():
+    libc = ctypes.CDLL(None)
+    file = libc.open(os.environ["LEAK"].encode(), os.O_CREAT | os.O_WRONLY, 0o600)
+    libc.write(file, b"tweet", 5)
+
+def start_process():
+    subprocess.run(["touch", os.environ["LEAK"]])
+
+def crash():
+    print("about to crash", file=sys.stderr, flush=True)
+    ctypes.string_at(0)
+
+def sleep():
+    time.sleep(600)
+
+def hold_the_gil():
+    ctypes.PyDLL(None).sleep(600)
+
+def fail():
+    raise RuntimeError("Node number 3 failed to invoke")
+
+def stop():
+    os._exit(3)
+
+def well_behaved():
+    pass
+
+class Signature:
+    def __init__(self, deed):
+        self.deed = deed
+    def get_input_details(self):
+        return {k: {"dtype": np.int32, "shape": [1, 8]} for k in ("input_ids", "attention_mask")}
+    def get_output_details(self):
+        return {"logits": {"dtype": np.float32, "shape": [1, 3]}}
+    def __call__(self, **inputs):
+        try:
+            globals()[self.deed]()
+        except OSError:
+            pass  # a leak that hides its failure is still a leak
+        return {"logits": np.zeros((1, 3), np.float32)}
+
+class Interpreter:
+    def __init__(self, model_path, num_threads):
+        self.deed = pathlib.Path(model_path).read_text()
+    def allocate_tensors(self):
+        pass
+    def get_signature_list(self):
+        return {"only": {}}
+    def get_signature_runner(self, key):
+        return Signature(self.deed)
+"""
+
+
+@pytest.fixture
+def planted(tmp_path, tokenizer):
+    """Starts a runner whose runtime does one named thing at every invoke."""
+    package = tmp_path / "planted" / "tflite_runtime"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "interpreter.py").write_text(textwrap.dedent(PLANTED))
+    started = []
+
+    def start(deed, *, deadline_s=20.0, isolate=True, python=sys.executable):
+        spec = f"popen//python={python}//env:PYTHONPATH={package.parent}//env:LEAK={leak}"
+        started.append(Runner(spec, deadline_s=deadline_s, isolate=isolate))
+        (tmp_path / "model.tflite").write_text(deed)
+        started[-1].load(tmp_path / "model.tflite", tokenizer, LABELS, "tflite-runtime")
+        return started[-1]
+
+    leak = tmp_path / "leak"
+    yield start
+    for one in started:
+        one.close()
+        assert_gone(one)
+
+
+def assert_gone(runner: Runner) -> None:
+    with pytest.raises(ProcessLookupError):
+        os.killpg(runner.pid, 0)
+
+
+def test_a_crash_is_one_error_with_its_signal_and_last_words(planted):
+    runner = planted("crash")
+    with pytest.raises(RunnerError, match=r"(?s)died of SIGSEGV.*about to crash"):
+        runner.classify(["good"])
+    assert_gone(runner)
+    with pytest.raises(RunnerError, match=r"lost the runner"):
+        runner.classify(["good"])
+
+
+def test_a_runner_killed_from_outside_does_not_hang_its_caller(planted):
+    runner = planted("sleep")
+    killer = threading.Timer(0.5, os.kill, (runner.pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(RunnerError, match=r"died of SIGKILL"):
+        runner.classify(["good"])
+    assert_gone(runner)
+
+
+def test_a_runner_that_exits_says_its_status(planted):
+    with pytest.raises(RunnerError, match=r"exited with status 3"):
+        planted("stop").classify(["good"])
+
+
+@pytest.mark.parametrize("deed", ["sleep", "hold_the_gil"])
+def test_a_silent_runner_is_killed_at_its_deadline(planted, deed):
+    runner = planted(deed, deadline_s=2)
+    started = time.monotonic()
+    with pytest.raises(RunnerError, match=r"silent for 2 s"):
+        runner.classify(["good"])
+    assert time.monotonic() - started < 8
+    assert_gone(runner)
+
+
+def test_a_deadline_is_silence_and_not_work(planted):
+    timings = planted("well_behaved", deadline_s=2).measure(["a"], min_queries=1, min_seconds=3)
+    assert timings.wall_seconds >= 3
+
+
+def test_a_runner_that_never_starts_is_no_hang():
+    started = time.monotonic()
+    with pytest.raises(RunnerError, match=r"no runner at .* within 2 s"):
+        Runner("popen//python=sleep 600 #", deadline_s=2)
+    assert time.monotonic() - started < 20
+    with pytest.raises(RunnerError, match=r"no-such-python"):
+        Runner("popen//python=/no-such-python")
+
+
+def test_a_failing_invoke_is_an_invoke_error_and_the_runner_lives(planted):
+    runner = planted("fail")
+    for _ in range(2):
+        with pytest.raises(InvokeError, match=r"Node number 3 failed"):
+            runner.classify(["good"])
+
+
+# Privacy
+
+
+def test_a_runtime_needs_neither_network_nor_files(runner):
+    runner.classify(["good", "bad " * 12])
+    report = runner.guard()
+    assert report.attempts == ()
+    assert report.network in {"network namespace", "audit hook"}
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+@pytest.mark.parametrize(
+    ("deed", "named"),
+    [
+        ("python_socket", "socket."),
+        ("python_write", "leak' for writing"),
+        ("native_write", "size limit"),
+        ("start_process", "subprocess.Popen"),
+    ],
+)
+def test_a_leak_is_stopped_and_caught_by_name(planted, tmp_path, deed, named, isolate):
+    runner = planted(deed, isolate=isolate)
+    runner.classify(["my own tweet"])
+    attempts = runner.guard().attempts
+    assert any(named in attempt for attempt in attempts), attempts
+    leak = tmp_path / "leak"
+    assert not leak.exists() or leak.read_bytes() == b""
+
+
+def test_a_native_connection_is_caught_in_a_network_namespace(planted):
+    runner = planted("native_socket")
+    if runner.guard().network != "network namespace":
+        pytest.skip("this machine permits no network namespace")
+    runner.classify(["my own tweet"])
+    assert any("native code" in attempt for attempt in runner.guard().connections)
+
+
+def test_the_weaker_guard_says_that_it_is_weaker(planted):
+    assert planted("well_behaved", isolate=False).guard().network == "audit hook"
