@@ -10,8 +10,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -183,6 +183,7 @@ class Runner:
         self.deadline_s = deadline_s
         self._label_names: tuple[str, ...] = ()
         self._load_seconds = 0.0
+        self._overdue = False
         parsed = _parse(spec)
         # As root a user namespace would lose access to other users' files.
         local_root = bool(parsed.popen) and os.geteuid() == 0
@@ -211,12 +212,10 @@ class Runner:
             raise RunnerError(f"cannot start a runner with {shlex.join(arguments)}: {error}") from (
                 error
             )
-        # execnet's own start has no time limit: killing the child ends its waiting.
-        watchdog = threading.Timer(self.deadline_s, self._process.kill)
-        watchdog.start()
         try:
-            self._gateway = bootstrap(self._process, spec)
-            self._channel = self._gateway.remote_exec(runner)
+            with self._watchdog():
+                self._gateway = bootstrap(self._process, spec)
+                self._channel = self._gateway.remote_exec(runner)
             self._ask("memory")
         except (EOFError, OSError, AssertionError, HostNotFound) as error:
             self._process.kill()
@@ -224,24 +223,35 @@ class Runner:
                 f"no runner at {self.spec!r} within {self.deadline_s:g} s "
                 f"({shlex.join(arguments[:6])} ...): {self._process.end()}"
             ) from error
+
+    @contextmanager
+    def _watchdog(self) -> Iterator[None]:
+        """For what execnet itself does without a time limit: killing the child ends the wait."""
+        timer = threading.Timer(self.deadline_s, self._give_up)
+        timer.start()
+        try:
+            yield
         finally:
-            watchdog.cancel()
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self._overdue = True
+        self._process.kill()
 
     def _ask(self, op: str, **request: Any) -> Any:
         """One request, one reply. Signs of life in between start the deadline anew."""
         try:
-            self._channel.send({"op": op, **request})
+            with self._watchdog():  # a full pipe to a runner that hangs
+                self._channel.send({"op": op, **request})
             while "beat" in (reply := self._channel.receive(timeout=self.deadline_s)):
                 pass
-        except self._channel.TimeoutError:
-            self._process.kill()
-            raise RunnerError(
-                f"{op}: the runner at {self.spec!r} was silent for {self.deadline_s:g} s and was "
-                f"killed; {self._process.end()}"
-            ) from None
-        except (EOFError, OSError, execnet.RemoteError) as error:
+        except (EOFError, OSError, execnet.RemoteError, self._channel.TimeoutError) as error:
+            if isinstance(error, self._channel.TimeoutError):
+                self._give_up()
             how, name = self._process.end(), self._process.signal()
             self._process.kill()
+            if self._overdue:
+                how, name = f"silent for {self.deadline_s:g} s, so it was killed; {how}", None
             raise RunnerError(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
         if "error" in reply:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
