@@ -145,7 +145,7 @@ def _cell(text: str) -> str:
 
 
 def markdown(data: VerdictFile) -> str:
-    """The same rows, then every reason, then every figure held against a budget."""
+    """The same rows, then every figure held against a budget, then why what fails does."""
     headings = ["device", "runtime", "mode", *(f"{top} {unit}" for top, unit, _ in _COLUMNS)]
     rows = [
         [*row, _conclusion(found)]
@@ -179,5 +179,7 @@ def markdown(data: VerdictFile) -> str:
 
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    rule = ["---" if index < left else "---:" for index in range(len(headings))]
+    """The first `left` columns and the last flush left: text; between them, figures."""
+    figures = len(headings) - left - 1
+    rule = ["---"] * left + ["---:"] * figures + ["---"]
     return [f"| {' | '.join(map(_cell, row))} |" for row in (headings, rule, *rows)]

@@ -19,6 +19,7 @@ def drop(value: float, low: float | None = None, high: float | None = None) -> E
         (drop(0.5, 0.1, 1.0), Verdict.SHIPS),
         (drop(0.9, 0.5, 1.1), Verdict.UNDECIDED),
         (drop(1.1, 0.9, 1.3), Verdict.UNDECIDED),
+        (drop(1.2, 1.0, 1.4), Verdict.UNDECIDED),
         (drop(1.5, 1.1, 1.9), Verdict.DOES_NOT_SHIP),
         (drop(1.0), Verdict.SHIPS),
         (drop(1.01), Verdict.DOES_NOT_SHIP),

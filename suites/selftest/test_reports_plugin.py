@@ -60,7 +60,7 @@ class House:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         command = ("-p", "no:cacheprovider", "--report-dir", "out", *arguments)
-        return self.pytester.runpytest_subprocess(*command)
+        return self.pytester.runpytest_inprocess(*command)
 
     def read(self) -> dict[str, Any]:
         return json.loads(self.report.read_text())
@@ -74,6 +74,7 @@ class House:
 @pytest.fixture
 def house(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # this run may be a worker itself
     return House(pytester)
 
 
@@ -109,7 +110,8 @@ def test_a_case_ships_when_every_required_claim_does(house: House) -> None:
         ("def test_it(): pass", "invalid", "judged nothing"),
         ("def test_it(judge): judge.facts(tweets=3)", "invalid", "judged nothing"),
         ("def test_it(): pytest.skip('no board')", "invalid", "skipped: no board"),
-        ("def test_it(): pytest.xfail('well')", "invalid", "well"),
+        ("def test_it(): pytest.xfail('well')", "invalid", "skipped: well"),
+        ("@pytest.mark.skip(reason='slow')\ndef test_it(): pass", "invalid", "skipped: slow"),
         ("def test_it(): raise KeyError('x')", "invalid", "error: KeyError"),
         (
             "class LoadError(Exception): pass\ndef test_it(): raise LoadError('op')",
@@ -148,6 +150,7 @@ def test_what_does_not_ship_is_red_and_says_why(
     house: House, body: str, verdict: str, reason: str
 ) -> None:
     house.claim("accuracy", body)
+    house.claim("footprint", SHIPS)
     assert house.run().ret == 1
     record = house.records()["test_accuracy.py::test_it"]
     assert (record["verdict"], reason in record["reason"]) == (verdict, True), record
@@ -191,6 +194,12 @@ def test_a_known_miss_that_matches_no_test_is_red(
     result = house.run(*arguments)
     assert result.ret == status
     assert "match no collected test" in result.stdout.str() + result.stderr.str()
+
+
+def test_a_known_miss_in_a_file_that_is_gone_is_red(house: House) -> None:
+    house.claim("accuracy", SHIPS)
+    house.miss(test="suites/test_speed.py::test_it")
+    assert house.run().ret == 4
 
 
 def test_a_known_miss_of_a_case_left_out_by_options_is_let_by(house: House) -> None:
@@ -269,6 +278,37 @@ def test_a_report_is_extended_by_a_second_run(house: House) -> None:
     assert house.run("--extend-report", "suites/test_accuracy.py").ret == 1
     assert len(house.records()) == 4
     assert house.records()[TEST.removeprefix("suites/")]["verdict"] == "does not ship"
+
+
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_a_case_does_not_ship_on_a_part_of_its_tests(
+    house: House, parallel: tuple[str, ...]
+) -> None:
+    for claim in ("footprint", "accuracy", "conformance"):
+        house.claim(claim, SHIPS + SHIPS.replace("test_it", "test_too"))
+    for claim in ("latency", "memory"):
+        house.claim(claim, SHIPS)
+    timed = ("suites/test_latency.py", "suites/test_memory.py")
+    house.run(*timed)
+    part = [f"suites/test_{claim}.py" for claim in ("footprint", "accuracy", "conformance")]
+    assert house.run(*parallel, "--extend-report", "-k", "test_it and int4", *part).ret == 0
+    found = {case["case"]["mode"]: case for case in house.read()["cases"]}
+    assert found["int4"]["verdict"] == "undecided"
+    assert "deselected" in found["int4"]["reasons"][0]
+    assert house.run(*parallel, "--extend-report", *part).ret == 0
+    assert {case["verdict"] for case in house.read()["cases"]} == {"ships"}
+
+
+def test_a_projected_speed_conforms_and_does_not_ship(house: House) -> None:
+    for claim in ("footprint", "accuracy", "memory", "conformance"):
+        house.claim(claim, SHIPS)
+    house.claim(
+        "latency",
+        "@both\ndef test_it(case, judge):\n"
+        "    judge.projected('p90', Estimate(490.0, 'ms', 'p90'), 'counted instructions')",
+    )
+    assert house.run().ret == 0
+    assert {case["verdict"] for case in house.read()["cases"]} == {"conforms, speed projected"}
 
 
 SUBJECT = """
