@@ -1,4 +1,4 @@
-"""Cards: what a model answered, recorded tweet by tweet, so that it can be judged where it cannot run.
+"""Cards: what a model answered, tweet by tweet, so that it can be judged where it cannot run.
 
 A card holds logits, never only metrics: those are computed anew against the tweets it names by
 checksum. It carries a checksum of itself, so an edited card is refused.
@@ -85,12 +85,14 @@ class Card:
             body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
         return cls(**body)
 
-    def require(self, tweets: Corpus) -> None:
-        """Check that the card is about exactly these tweets and classes.
+    def require(self, tweets: Corpus, weights_sha256: str | None = None) -> None:
+        """Check that the card is about exactly these tweets and classes, and these weights.
 
         Raises:
             CardError: it is about others.
         """
+        if weights_sha256 not in (None, self.weights_sha256):
+            raise CardError(f"card of {self.name}: recorded from other weights; record it again")
         if self.label_names != tweets.label_names:
             raise CardError(
                 f"card of {self.name}: labels {self.label_names}, tweets {tweets.label_names}"

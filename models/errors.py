@@ -18,4 +18,4 @@ class QuantizeError(RuntimeError):
 
 
 class FlatBufferError(ValueError):
-    """A file that is not a whole, readable FlatBuffer, or does not contain what its mode promises."""
+    """A file that is not a whole FlatBuffer, or does not contain what its mode promises."""

@@ -63,19 +63,14 @@ class Corpus:
             digest.update(json.dumps([text, self.label_names[label]]).encode() + b"\n")
         return digest.hexdigest()
 
-    def stratified(self, count: int) -> Corpus:
-        """About ``count`` tweets with the classes in proportion, chosen by a stable hash.
-
-        Returns the corpus itself when it is no larger than ``count``.
-        """
-        if count >= len(self):
-            return self
+    def stratified(self, count: int) -> list[int]:
+        """Indices of about ``count`` tweets, classes in proportion, chosen by a stable hash."""
         chosen: list[int] = []
         for label in range(len(self.label_names)):
             of_label = [i for i, value in enumerate(self.labels) if value == label]
             of_label.sort(key=lambda i: stable_fraction(self.texts[i], "stratified"))
             chosen += of_label[: round(count * len(of_label) / len(self))]
-        return self.take(sorted(chosen))
+        return sorted(chosen)
 
 
 def stable_fraction(text: str, salt: str) -> float:

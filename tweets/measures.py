@@ -53,12 +53,17 @@ def macro_f1(labels: ArrayLike, predictions: ArrayLike, classes: int) -> float:
     return float(np.mean(2 * hits[occurs] / (named + answered)[occurs]))
 
 
+def proportion(labels: ArrayLike, predictions: ArrayLike) -> Interval:
+    """Accuracy in percent with Wilson's score bounds, one-sided 95% each (Wilson 1927)."""
+    truth, _ = _checked(labels, predictions)
+    n, p, z = len(truth), accuracy(labels, predictions), 1.6449
+    centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 100 / (1 + z * z / n)
+    return Interval(100 * p, float(scale * (centre - half)), float(scale * (centre + half)))
+
+
 def paired_drop(
-    labels: ArrayLike,
-    reference: ArrayLike,
-    candidate: ArrayLike,
-    balanced: bool = False,
-    seed: int = 0,
+    labels: ArrayLike, reference: ArrayLike, candidate: ArrayLike, balanced: bool = False
 ) -> Interval:
     """How much worse ``candidate`` is than ``reference`` on the same tweets, in points (x 100).
 
@@ -69,20 +74,59 @@ def paired_drop(
     Returns:
         Interval: positive = the candidate loses; ``low``/``high`` are one-sided 95% bounds.
     """
+    value, draws = _drop(labels, reference, candidate, balanced, seed=0)
+    return Interval(value, float(np.quantile(draws, 0.05)), float(np.quantile(draws, 0.95)))
+
+
+def sampled_drop(
+    labels: ArrayLike,
+    reference: ArrayLike,
+    candidate: ArrayLike,
+    indices: list[int],
+    answers: ArrayLike,
+    balanced: bool = False,
+) -> Interval:
+    """The drop from ``reference`` to ``answers``, which were given to ``indices`` of the tweets.
+
+    Answers to all tweets are compared directly (`paired_drop`). Answers to a sample are compared
+    with ``candidate``, another form of the same model that answered all: its drop, plus what the
+    sample says is lost from it to ``answers`` (the difference estimator of two-phase sampling,
+    Cochran 1977, ch. 12). So that perfect agreement on a sample proves no perfect agreement, one
+    more tweet, lost, is counted in each group of the sample.
+    """
+    truth = np.asarray(labels)
+    if len(indices) == len(truth):
+        return paired_drop(labels, reference, answers, balanced)
+    whole, whole_draws = _drop(labels, reference, candidate, balanced, seed=0)
+    form = np.asarray(candidate)[indices]
+    part, part_draws = _drop(truth[indices], form, answers, balanced, seed=1, unseen=1)
+    draws = whole_draws + part_draws
+    return Interval(whole + part, float(np.quantile(draws, 0.05)), float(np.quantile(draws, 0.95)))
+
+
+def _drop(
+    labels: ArrayLike,
+    reference: ArrayLike,
+    candidate: ArrayLike,
+    balanced: bool,
+    *,
+    seed: int,
+    unseen: int = 0,
+) -> tuple[float, NDArray[np.float64]]:
+    """The drop in points, and its bootstrap draws, shape (RESAMPLES,)."""
     truth, answers_r = _checked(labels, reference)
     _, answers_c = _checked(labels, candidate)
     lost = (answers_r == truth).astype(np.int64) - (answers_c == truth)
     rng = np.random.default_rng(seed)
     groups = [lost[truth == c] for c in np.unique(truth)] if balanced else [lost]
     # Resampling n tweets that are each -1, 0 or 1 is a multinomial draw: exact, and fast.
-    drops = np.zeros(RESAMPLES)
+    draws = np.zeros(RESAMPLES)
     for group in groups:
-        shares = np.array([np.mean(group == v) for v in (-1, 0, 1)])
-        draws = rng.multinomial(len(group), shares, RESAMPLES)
-        drops += (draws[:, 2] - draws[:, 0]) / len(group)
-    drops *= 100 / len(groups)
+        counts = np.array([np.sum(group == v) for v in (-1, 0, 1)]) + [0, 0, unseen]
+        drawn = rng.multinomial(len(group), counts / counts.sum(), RESAMPLES)
+        draws += (drawn[:, 2] - drawn[:, 0]) / len(group)
     value = 100 * float(np.mean([group.mean() for group in groups]))
-    return Interval(value, float(np.quantile(drops, 0.05)), float(np.quantile(drops, 0.95)))
+    return value, 100 * draws / len(groups)
 
 
 def _checked(labels: ArrayLike, predictions: ArrayLike) -> tuple[NDArray, NDArray]:

@@ -1,7 +1,7 @@
 """Deduplicated, disjoint splits.
 
-The rule: two tweets are near-duplicates when the token sets of their normalised texts have a Jaccard
-similarity of at least 0.8; normalising drops case, links, mentions and a leading "RT". Of a group
+The rule: two tweets are near-duplicates when the token sets of their normalised texts have a
+Jaccard similarity of at least 0.8; normalising drops case, links, mentions and a leading "RT". Of a group
 connected by such pairs one tweet stays, the first in the source. What stays goes to a split by a
 hash of its normalised text, so the same tweet always falls on the same side, on every machine and
 whatever else the corpus holds.
@@ -13,12 +13,14 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tweets.corpus import Corpus, TweetsError, stable_fraction
 
 SIMILARITY = 0.8
 SHARES = {"evaluation": 0.18, "calibration": 0.04, "validation": 0.05, "train": 0.73}
 
+_ENDS = dict(zip(SHARES, [*accumulate(SHARES.values())][:-1] + [1.0], strict=True))
 _NOISE = re.compile(r"https?://\S*|@\w+|^\s*rt\b|\brt\s+(?=@)")
 
 
@@ -62,11 +64,7 @@ def split(corpus: Corpus) -> Splits:
     for i in kept:
         # A hash of the normalised text, so that an edited link does not move a tweet.
         fraction = stable_fraction(normalise(corpus.texts[i]), "split")
-        for name, share in SHARES.items():
-            if fraction < share:
-                break
-            fraction -= share
-        parts[name].append(i)
+        parts[next(name for name, end in _ENDS.items() if fraction < end)].append(i)
     for name, indices in parts.items():
         if not indices:
             raise TweetsError(

@@ -1,0 +1,8 @@
+"""The front door: the plugins that hold everything else."""
+
+pytest_plugins = [
+    "fixtures.verdicts",
+    "fixtures.cases",
+    "fixtures.subjects",
+    "fixtures.runners",
+]

@@ -1,0 +1,36 @@
+"""Is what a runtime answered an answer? Some are silently wrong: zeros, for every tweet."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from devices.errors import SilentlyWrongError
+
+
+def require_answers(logits: np.ndarray, subject: str) -> None:
+    """Refuse logits (tweets, classes) that cannot be a classifier's.
+
+    Raises:
+        SilentlyWrongError: NaN or infinity, or the same logits for every one of several tweets
+            (tflite-runtime 2.14 answers 0, 0, 0 to some FlatBuffers, without an error).
+    """
+    if not np.isfinite(logits).all():
+        raise SilentlyWrongError(f"{subject} answers NaN or infinity, without an error")
+    if len(logits) > 1 and np.ptp(logits, axis=0).max() == 0:
+        raise SilentlyWrongError(
+            f"{subject} answers {logits[0].tolist()} to every one of {len(logits)} tweets, "
+            "without an error"
+        )
+
+
+def logit_distance(logits: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """Mean and worst distance of logits (tweets, classes) from those expected, as shares of the
+    spread (standard deviation) of the expected ones after each tweet's mean is taken out."""
+    away = np.abs(_centred(logits) - _centred(expected))
+    spread = _centred(expected).std()
+    return float(away.mean() / spread), float(away.max() / spread)
+
+
+def _centred(logits: np.ndarray) -> np.ndarray:
+    # A constant added to all logits of a tweet changes no probability.
+    return logits - logits.mean(axis=1, keepdims=True)

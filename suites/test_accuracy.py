@@ -1,0 +1,94 @@
+"""Claim: quantized and on its runtime, the candidate answers nearly as well as the best model.
+
+Budget: 4.1 points of drop against the accuracy reference, the figure of arXiv 2310.03971. It is
+demanded of accuracy and of balanced accuracy (a model that always says "negative" loses little of
+the first), and of the upper one-sided 95% bound of a paired bootstrap over the evaluation tweets.
+
+A slow runtime answers a stratified sample. Its drop is then the candidate's own, from its recorded
+PyTorch answers to all tweets, plus what the sample says the FlatBuffer adds to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from devices.gateway import Answers
+from fixtures.cases import Case
+from fixtures.verdicts import Judge
+from models.card import Card
+from models.modes import MODES
+from reports.decision import Estimate
+from tweets.corpus import Corpus
+from tweets.measures import Interval, accuracy, balanced_accuracy, proportion, sampled_drop
+
+MAX_DROP_POINTS = 4.1
+
+AnswersOf = Callable[[Case], Answers]
+JudgedTweets = Callable[[Case], tuple[list[int], Corpus]]
+
+
+def _drop(
+    case: Case, card: Card, reference: Card, evaluation: Corpus,
+    answers_of: AnswersOf, judged_tweets: JudgedTweets, balanced: bool,
+) -> Interval:  # fmt: skip
+    return sampled_drop(
+        evaluation.labels, reference.predictions, card.predictions,
+        judged_tweets(case)[0], answers_of(case).predictions, balanced,
+    )  # fmt: skip
+
+
+def _judge_drop(judge: Judge, name: str, drop: Interval) -> None:
+    statistic = "upper one-sided 95% bound, paired bootstrap"
+    judge.at_most(
+        name, Estimate(drop.value, "points", statistic, drop.low, drop.high), MAX_DROP_POINTS
+    )
+
+
+def test_accuracy_drop(
+    case: Case, card: Card, reference: Card, evaluation: Corpus,
+    answers_of: AnswersOf, judged_tweets: JudgedTweets, judge: Judge,
+) -> None:  # fmt: skip
+    """Drop in accuracy against the accuracy reference."""
+    answers, tweets = answers_of(case), judged_tweets(case)[1]
+    interval = proportion(tweets.labels, answers.predictions)
+    drop = _drop(case, card, reference, evaluation, answers_of, judged_tweets, balanced=False)
+    judge.facts(
+        tweets=len(tweets),
+        truncated=answers.truncated,
+        accuracy=interval.value,
+        accuracy_low=interval.low,
+        accuracy_high=interval.high,
+        drop=drop.value,
+        drop_high=drop.high,
+        reference_accuracy=100 * accuracy(evaluation.labels, reference.predictions),
+    )
+    _judge_drop(judge, "accuracy drop", drop)
+
+
+def test_balanced_accuracy_drop(
+    case: Case, card: Card, reference: Card, evaluation: Corpus,
+    answers_of: AnswersOf, judged_tweets: JudgedTweets, judge: Judge,
+) -> None:  # fmt: skip
+    """Drop in the mean recall of the classes against the accuracy reference."""
+    drop = _drop(case, card, reference, evaluation, answers_of, judged_tweets, balanced=True)
+    labels = judged_tweets(case)[1].labels
+    judge.facts(
+        balanced_accuracy=100 * balanced_accuracy(labels, answers_of(case).predictions),
+        balanced_drop=drop.value,
+        balanced_drop_high=drop.high,
+    )
+    _judge_drop(judge, "balanced accuracy drop", drop)
+
+
+def test_agreement_with_float32(
+    case: Case, card: Card, answers_of: AnswersOf, judged_tweets: JudgedTweets, judge: Judge
+) -> None:
+    """The share of tweets answered as the candidate's recorded float32 PyTorch model answers."""
+    indices, _ = judged_tweets(case)
+    expected = np.array(card.predictions)[indices]
+    agreement = proportion(expected, answers_of(case).predictions)
+    judge.facts(agreement=agreement.value)
+    estimate = Estimate(agreement.value, "%", "top-1 on the tweets answered")
+    judge.at_least("agreement with float32", estimate, MODES[case.mode].agreement)

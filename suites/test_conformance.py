@@ -1,0 +1,84 @@
+"""Claim: on its runtime the FlatBuffer answers like the checkpoint it was made from.
+
+Held against the checkpoint's recorded PyTorch logits, tweet by tweet. A runtime that answers
+wrongly without an error is caught here, by name, before any of its figures count. Distances are
+shares of the spread of the recorded logits, so that they mean the same for every model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from devices.answers import logit_distance
+from devices.gateway import Answers
+from fixtures.cases import Case
+from fixtures.runners import OpenRunner
+from fixtures.verdicts import Judge
+from models.card import Card
+from models.modes import MODES
+from reports.decision import Estimate
+from tweets.corpus import Corpus
+
+AnswersOf = Callable[[Case], Answers]
+# Padding reaches the answer through masked scores (exp(-30)) and, quantized, through scales that
+# are computed over padding too.
+MAX_PADDING_DISTANCE = {"float32": 1e-3, "float16": 1e-3}
+QUANTIZED_PADDING_DISTANCE = 0.5
+
+
+def test_answers_like_its_checkpoint(
+    case: Case, card: Card, answers_of: AnswersOf,
+    judged_tweets: Callable[[Case], tuple[list[int], Corpus]], judge: Judge,
+) -> None:  # fmt: skip
+    """Mean distance of the logits from the recorded ones."""
+    expected = np.array(card.logits, np.float32)[judged_tweets(case)[0]]
+    mean, worst = logit_distance(answers_of(case).logits, expected)
+    judge.facts(logit_distance_mean=mean, logit_distance_worst=worst)
+    estimate = Estimate(mean, "of the spread", "mean over tweets and classes")
+    judge.at_most("logit distance", estimate, MODES[case.mode].logit_distance)
+
+
+def test_padding_changes_no_answer(
+    case: Case, runner_of: OpenRunner, evaluation: Corpus, judge: Judge
+) -> None:
+    """The same tweets through the shortest signature that takes them, and through the longest."""
+    with runner_of(case) as runner:
+        assert runner.loaded is not None
+        short = evaluation.take(_short(evaluation))
+        tight = runner.classify(short.texts)
+        padded = runner.classify(short.texts, length=max(runner.loaded.lengths))
+    worst = logit_distance(padded.logits, tight.logits)[1]
+    judge.facts(padding_distance=worst)
+    budget = MAX_PADDING_DISTANCE.get(case.mode, QUANTIZED_PADDING_DISTANCE)
+    judge.at_most("padding's effect", Estimate(worst, "of the spread", "worst logit"), budget)
+
+
+def test_same_tweet_same_answer(
+    case: Case, runner_of: OpenRunner, evaluation: Corpus, judge: Judge
+) -> None:
+    """Asked twice, in another order and with others in between: the same logits, bit for bit."""
+    texts = evaluation.texts[:24]
+    with runner_of(case) as runner:
+        first = runner.classify(texts).logits
+        again = runner.classify(texts[::-1]).logits[::-1]
+    different = int((first != again).any(axis=1).sum())
+    judge.holds(
+        "repeatability", different == 0, f"{different} of {len(texts)} tweets answered otherwise"
+    )
+
+
+def test_inputs_are_bound_by_name(case: Case, runner_of: OpenRunner, judge: Judge) -> None:
+    """Every signature has the three inputs and the output under their names, int32 and float32."""
+    with runner_of(case) as runner:
+        assert runner.loaded is not None
+        signatures = runner.loaded.signatures
+    found = [(sorted(s["inputs"]), sorted(s["outputs"])) for s in signatures]
+    wanted = (["attention_mask", "input_ids", "token_type_ids"], ["logits"])
+    judge.holds("names", bool(found) and all(f == wanted for f in found), f"found {found}")
+
+
+def _short(corpus: Corpus, count: int = 32) -> list[int]:
+    """The first tweets of few characters: with [CLS] and [SEP] they fit the shortest signature."""
+    return [i for i, text in enumerate(corpus.texts) if len(text) <= 40][:count]
