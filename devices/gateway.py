@@ -181,6 +181,7 @@ class Runner:
     def __init__(self, spec: str, *, deadline_s: float = 600.0, isolate: bool = True) -> None:
         self.spec = spec
         self.deadline_s = deadline_s
+        self.loaded: Loaded | None = None
         self._label_names: tuple[str, ...] = ()
         self._load_seconds = 0.0
         self._overdue = False
@@ -295,13 +296,14 @@ class Runner:
         self._label_names = tuple(label_names)
         self._load_seconds = about["load_seconds"]
         signatures = tuple(about.pop("signatures"))
-        return Loaded(
+        self.loaded = Loaded(
             **(about | {"runtime": about["runtime"]["name"]}),
             version=about["runtime"]["version"],
             threads=threads,
             signatures=signatures,
             lengths=tuple(signature["length"] for signature in signatures),
         )
+        return self.loaded
 
     def classify(self, texts: Sequence[str], *, length: int | None = None) -> Answers:
         """Labels of texts; each goes to the shortest signature it fits, or to that of `length`."""

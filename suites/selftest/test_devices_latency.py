@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from devices.latency import (
     TIERS,
@@ -17,12 +18,14 @@ CLOCK = VirtualClock()
 
 
 @pytest.mark.parametrize(("percentile", "queries"), [(0.90, 64), (0.95, 130), (0.99, 662)])
-def test_early_stopping_needs_as_many_queries_as_mlperf_says(percentile, queries):
+def test_early_stopping_needs_as_many_queries_as_mlperf_says(
+    percentile: float, queries: int
+) -> None:
     assert queries_needed(percentile) == queries
 
 
 @pytest.mark.parametrize(("queries", "rank"), [(64, 64), (100, 98), (1024, 945)])
-def test_p90_is_the_ordered_latency_that_mlperf_reports(queries, rank):
+def test_p90_is_the_ordered_latency_that_mlperf_reports(queries: int, rank: int) -> None:
     latencies = [float(n) for n in range(1, queries + 1)]
     random.Random(1).shuffle(latencies)
     result = percentile_90(latencies)
@@ -30,7 +33,7 @@ def test_p90_is_the_ordered_latency_that_mlperf_reports(queries, rank):
     assert result.observed <= result.seconds
 
 
-def test_the_tail_is_the_binomial_s():
+def test_the_tail_is_the_binomial_s() -> None:
     # By hand: P[B(64, .1) <= 1] = .9^64 + 64 * .1 * .9^63 = 0.0096; for 63 it is 0.0105.
     assert overs_allowed(64, 0.9) == 1
     assert overs_allowed(63, 0.9) == 0
@@ -38,20 +41,20 @@ def test_the_tail_is_the_binomial_s():
 
 
 @pytest.mark.parametrize("latencies", [[], [0.1] * 63, [0.1] * 64 + [float("nan")], [0.0] * 64])
-def test_what_is_no_measurement_has_no_percentile(latencies):
+def test_what_is_no_measurement_has_no_percentile(latencies: list[float]) -> None:
     with pytest.raises(ValueError, match=r"too few|above zero"):
         percentile_90(latencies)
 
 
-def test_every_tier_measures_long_enough_for_a_percentile():
+def test_every_tier_measures_long_enough_for_a_percentile() -> None:
     for name, tier in TIERS.items():
         assert tier.queries >= queries_needed(0.9), name
         assert tier.warm_up >= 5, name
 
 
 @pytest.mark.benchmark(timer=CLOCK)
-def test_pytest_benchmark_records_the_runner_s_clock(benchmark):
+def test_pytest_benchmark_records_the_runner_s_clock(benchmark: BenchmarkFixture) -> None:
     seconds = [0.25, 0.5, 1.0]
     replay(benchmark, CLOCK, seconds)
-    if benchmark.enabled:
+    if benchmark.stats is not None:  # disabled under xdist
         assert benchmark.stats.stats.data == pytest.approx(seconds)

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Files:
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory) -> Path:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = {word: n for n, word in enumerate(WORDS)}
     made = Tokenizer(models.WordPiece(words, unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -84,7 +85,7 @@ def tokenizer(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory, tokenizer) -> Files:
+def files(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> Files:
     pytest.importorskip("tensorflow", reason="the small FlatBuffer is made with TensorFlow")
     folder = tmp_path_factory.mktemp("small")
     np.save(folder / "table.npy", TABLE)
@@ -95,33 +96,36 @@ def files(tmp_path_factory, tokenizer) -> Files:
 
 
 @pytest.fixture(scope="session", params=RUNTIMES)
-def runtime(request) -> str:
-    return request.param
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def runner(runtime, files):
+def runner(runtime: str, files: Files) -> Iterator[Runner]:
     with Runner(f"popen//python={python_for(runtime, STORE)}", deadline_s=120) as started:
         started.load(files.flatbuffer, files.tokenizer, LABELS, runtime, threads=2)
         yield started
 
 
 @pytest.fixture
-def fresh(runtime):
+def fresh(runtime: str) -> Iterator[Runner]:
     with Runner(f"popen//python={python_for(runtime, STORE)}", deadline_s=120) as started:
         yield started
 
 
-def expected(ids, mask=None, types=None):
-    mask = np.ones(len(ids)) if mask is None else np.array(mask)
-    types = np.zeros(len(ids)) if types is None else np.array(types)
-    return ((mask + 2 * types)[:, None] * TABLE[list(ids)]).sum(axis=0)
+def expected(
+    ids: list[int], mask: list[int] | None = None, types: list[int] | None = None
+) -> np.ndarray:
+    """The logits [3] that the small FlatBuffer must answer."""
+    ones = np.ones(len(ids)) if mask is None else np.array(mask)
+    kinds = np.zeros(len(ids)) if types is None else np.array(types)
+    return ((ones + 2 * kinds)[:, None] * TABLE[ids]).sum(axis=0)
 
 
 # Answers
 
 
-def test_a_text_becomes_the_label_that_arithmetic_gives(runner):
+def test_a_text_becomes_the_label_that_arithmetic_gives(runner: Runner) -> None:
     answers = runner.classify(["Good coffee!", "the train late", ""])
     rows = [[2, 4, 6, 9, 3], [2, 1, 7, 8, 3], [2, 3]]
     assert answers.logits.dtype == np.float32
@@ -130,13 +134,23 @@ def test_a_text_becomes_the_label_that_arithmetic_gives(runner):
     assert (answers.tokens, answers.truncated, answers.labels) == ((5, 5, 2), 0, LABELS)
 
 
-def test_inputs_are_bound_by_name(runner):
+def test_inputs_are_bound_by_name(runner: Runner) -> None:
     ids, mask, types = [2, 4, 5, 3], [1, 0, 1, 1], [0, 0, 1, 1]
     answers = runner.classify_ids([ids], masks=[mask], types=[types])
     assert answers.logits[0] == pytest.approx(expected(ids, mask, types), abs=1e-4)
 
 
-def test_a_forced_length_changes_nothing_but_the_signature(runner):
+def test_a_tweet_goes_to_the_shortest_signature_it_fits(
+    fresh: Runner, files: Files, runtime: str
+) -> None:
+    fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
+    fresh.classify(["good " * 6])
+    assert fresh.memory().lengths_used == (8,)
+    fresh.classify(["good " * 7])
+    assert fresh.memory().lengths_used == (8, 16)
+
+
+def test_a_forced_length_changes_nothing_but_the_signature(runner: Runner) -> None:
     short = runner.classify(["good train"])
     padded = runner.classify(["good train"], length=16)
     assert padded.logits == pytest.approx(short.logits, abs=1e-4)
@@ -145,14 +159,16 @@ def test_a_forced_length_changes_nothing_but_the_signature(runner):
 
 
 @pytest.mark.parametrize(("words", "tokens", "cut"), [(14, 16, 0), (15, 17, 1)])
-def test_truncation_is_counted_and_keeps_sep(runner, words, tokens, cut):
+def test_truncation_is_counted_and_keeps_sep(
+    runner: Runner, words: int, tokens: int, cut: int
+) -> None:
     answers = runner.classify([" ".join(["bad"] * words), "good"])
     kept = [2] + [5] * 14 + [3]
     assert (answers.tokens, answers.truncated) == ((tokens, 3), cut)
     assert answers.logits[0] == pytest.approx(expected(kept), abs=1e-4)
 
 
-def test_odd_texts_are_answered(runner):
+def test_odd_texts_are_answered(runner: Runner) -> None:
     texts = ["", " ", "\0", "😀" * 10_000, "😀 " * 10_000, "ÑÑ¢ \u202e\u200b", "a" * 10_000]
     answers = runner.classify(texts)
     assert np.isfinite(answers.logits).all()
@@ -160,7 +176,7 @@ def test_odd_texts_are_answered(runner):
     assert answers.truncated == 1
 
 
-def test_more_texts_than_fit_in_a_request_keep_their_order(runner):
+def test_more_texts_than_fit_in_a_request_keep_their_order(runner: Runner) -> None:
     texts = [" ".join(["good"] * (n % 5)) for n in range(30)]
     together = runner.classify(texts).logits
     assert together == pytest.approx(
@@ -169,7 +185,7 @@ def test_more_texts_than_fit_in_a_request_keep_their_order(runner):
     assert runner.classify([]).logits.shape == (0, 3)
 
 
-def test_the_load_reports_what_the_file_contains(fresh, files, runtime):
+def test_the_load_reports_what_the_file_contains(fresh: Runner, files: Files, runtime: str) -> None:
     with pytest.raises(RunnerError, match=r"nothing is loaded yet"):
         fresh.classify(["good"])
     loaded = fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
@@ -186,7 +202,7 @@ def test_the_load_reports_what_the_file_contains(fresh, files, runtime):
 # Time and memory
 
 
-def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner):
+def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner: Runner) -> None:
     started = time.perf_counter()
     timings = runner.measure(["good", "bad " * 12], min_queries=20, min_seconds=1.2, warm_up=5)
     around = time.perf_counter() - started
@@ -199,14 +215,14 @@ def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner):
     assert 0 < timings.cpu_seconds <= timings.wall_seconds * 8
 
 
-def test_memory_is_above_a_bare_runner(runner):
+def test_memory_is_above_a_bare_runner(runner: Runner) -> None:
     memory = runner.memory()
     assert 5 < memory.bare_mb == runner.bare_memory() < 60
     assert 0 < memory.resident_mb <= memory.peak_mb < 500
     assert set(memory.lengths_used) <= {8, 16}
 
 
-def test_the_peak_can_start_anew(fresh, files, runtime):
+def test_the_peak_can_start_anew(fresh: Runner, files: Files, runtime: str) -> None:
     fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
     fresh.memory(reset_peak=True)
     after = fresh.memory()
@@ -215,7 +231,7 @@ def test_the_peak_can_start_anew(fresh, files, runtime):
     assert fresh.guard().attempts == ()
 
 
-def test_a_board_behind_a_gateway_can_be_asked_what_it_is(runner):
+def test_a_board_behind_a_gateway_can_be_asked_what_it_is(runner: Runner) -> None:
     assert detect(read=runner.read) == detect()
     assert snapshot(runner.read).total_s > 0
     assert runner.read("/no/such/file") is None
@@ -224,39 +240,49 @@ def test_a_board_behind_a_gateway_can_be_asked_what_it_is(runner):
 # Refusals
 
 
-def test_a_truncated_flatbuffer_is_refused_at_load(fresh, files, runtime, tmp_path):
+def test_a_truncated_flatbuffer_is_refused_at_load(
+    fresh: Runner, files: Files, runtime: str, tmp_path: Path
+) -> None:
     cut = tmp_path / "cut.tflite"
     cut.write_bytes(files.flatbuffer.read_bytes()[:1000])
     with pytest.raises(LoadError, match=r"cut\.tflite"):
         fresh.load(cut, files.tokenizer, LABELS, runtime)
 
 
-def test_what_is_no_flatbuffer_is_refused_at_load(fresh, files, runtime, tmp_path):
+def test_what_is_no_flatbuffer_is_refused_at_load(
+    fresh: Runner, files: Files, runtime: str, tmp_path: Path
+) -> None:
     (tmp_path / "text.tflite").write_text("not a FlatBuffer")
     for path, reason in (("text.tflite", "refuses"), ("none.tflite", "no file")):
         with pytest.raises(LoadError, match=reason):
             fresh.load(tmp_path / path, files.tokenizer, LABELS, runtime)
 
 
-def test_a_wrong_number_of_labels_is_refused_at_load(fresh, files, runtime):
+def test_a_wrong_number_of_labels_is_refused_at_load(
+    fresh: Runner, files: Files, runtime: str
+) -> None:
     with pytest.raises(LoadError, match=r"one for each label"):
         fresh.load(files.flatbuffer, files.tokenizer, ("yes", "no"), runtime)
 
 
-def test_a_bad_tokenizer_is_refused_at_load(fresh, files, runtime, tmp_path):
+def test_a_bad_tokenizer_is_refused_at_load(
+    fresh: Runner, files: Files, runtime: str, tmp_path: Path
+) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(LoadError, match=r"no tokenizer\.json"):
         fresh.load(files.flatbuffer, tmp_path / "tokenizer.json", LABELS, runtime)
 
 
-def test_an_environment_without_the_runtime_is_named(fresh, files, runtime):
+def test_an_environment_without_the_runtime_is_named(
+    fresh: Runner, files: Files, runtime: str
+) -> None:
     other = next(name for name in RUNTIMES if name != runtime)
     with pytest.raises(ProvisionError, match=other):
         fresh.load(files.flatbuffer, files.tokenizer, LABELS, other)
 
 
 @pytest.mark.parametrize("spec", ["socket=localhost:1", "popen//via=x", "popen//ssh=x", "=", ""])
-def test_a_spec_that_is_no_runner_s_is_refused(spec):
+def test_a_spec_that_is_no_runner_s_is_refused(spec: str) -> None:
     with pytest.raises(DeviceError):
         Runner(spec)
 
@@ -332,19 +358,21 @@ class Interpreter:
 
 
 @pytest.fixture
-def planted(tmp_path, tokenizer):
+def planted(tmp_path: Path, tokenizer: Path) -> Iterator[Callable[..., Runner]]:
     """Starts a runner whose runtime does one named thing at every invoke."""
     package = tmp_path / "planted" / "tflite_runtime"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "interpreter.py").write_text(textwrap.dedent(PLANTED))
-    started = []
+    started: list[Runner] = []
 
-    def start(deed, *, deadline_s=20.0, isolate=True, python=sys.executable):
-        spec = f"popen//python={python}//env:PYTHONPATH={package.parent}//env:LEAK={leak}"
-        started.append(Runner(spec, deadline_s=deadline_s, isolate=isolate))
+    def start(deed: str, *, deadline_s: float = 20.0, isolate: bool = True) -> Runner:
+        spec = f"popen//python={sys.executable}//env:PYTHONPATH={package.parent}//env:LEAK={leak}"
+        started.append(Runner(spec, deadline_s=60, isolate=isolate))
         (tmp_path / "model.tflite").write_text(deed)
         started[-1].load(tmp_path / "model.tflite", tokenizer, LABELS, "tflite-runtime")
+        # Only now: a busy machine may take its time to start.
+        started[-1].deadline_s = deadline_s
         return started[-1]
 
     leak = tmp_path / "leak"
@@ -359,7 +387,9 @@ def assert_gone(runner: Runner) -> None:
         os.killpg(runner.pid, 0)
 
 
-def test_a_crash_is_one_error_with_its_signal_and_last_words(planted):
+def test_a_crash_is_one_error_with_its_signal_and_last_words(
+    planted: Callable[..., Runner],
+) -> None:
     runner = planted("crash")
     with pytest.raises(RunnerError, match=r"(?s)died of SIGSEGV.*about to crash"):
         runner.classify(["good"])
@@ -368,7 +398,9 @@ def test_a_crash_is_one_error_with_its_signal_and_last_words(planted):
         runner.classify(["good"])
 
 
-def test_a_runner_killed_from_outside_does_not_hang_its_caller(planted):
+def test_a_runner_killed_from_outside_does_not_hang_its_caller(
+    planted: Callable[..., Runner],
+) -> None:
     runner = planted("sleep")
     killer = threading.Timer(0.5, os.kill, (runner.pid, signal.SIGKILL))
     killer.start()
@@ -377,12 +409,12 @@ def test_a_runner_killed_from_outside_does_not_hang_its_caller(planted):
     assert_gone(runner)
 
 
-def test_a_runner_that_exits_says_its_status(planted):
+def test_a_runner_that_exits_says_its_status(planted: Callable[..., Runner]) -> None:
     with pytest.raises(RunnerError, match=r"exited with status 3"):
         planted("stop").classify(["good"])
 
 
-def test_a_request_larger_than_the_pipe_has_a_deadline_too(planted):
+def test_a_request_larger_than_the_pipe_has_a_deadline_too(planted: Callable[..., Runner]) -> None:
     runner = planted("hold_the_gil", deadline_s=2)
     started = time.monotonic()
     with pytest.raises(RunnerError, match=r"silent for 2 s"):
@@ -393,7 +425,9 @@ def test_a_request_larger_than_the_pipe_has_a_deadline_too(planted):
 
 
 @pytest.mark.parametrize("deed", ["sleep", "hold_the_gil"])
-def test_a_silent_runner_is_killed_at_its_deadline(planted, deed):
+def test_a_silent_runner_is_killed_at_its_deadline(
+    planted: Callable[..., Runner], deed: str
+) -> None:
     runner = planted(deed, deadline_s=2)
     started = time.monotonic()
     with pytest.raises(RunnerError, match=r"silent for 2 s"):
@@ -402,12 +436,12 @@ def test_a_silent_runner_is_killed_at_its_deadline(planted, deed):
     assert_gone(runner)
 
 
-def test_a_deadline_is_silence_and_not_work(planted):
+def test_a_deadline_is_silence_and_not_work(planted: Callable[..., Runner]) -> None:
     timings = planted("well_behaved", deadline_s=2).measure(["a"], min_queries=1, min_seconds=3)
     assert timings.wall_seconds >= 3
 
 
-def test_a_runner_that_never_starts_is_no_hang():
+def test_a_runner_that_never_starts_is_no_hang() -> None:
     started = time.monotonic()
     with pytest.raises(RunnerError, match=r"no runner at .* within 2 s"):
         Runner("popen//python=sh -c 'sleep 600'", deadline_s=2)
@@ -416,14 +450,18 @@ def test_a_runner_that_never_starts_is_no_hang():
         Runner("popen//python=/no-such-python")
 
 
-def test_a_failing_invoke_is_an_invoke_error_and_the_runner_lives(planted):
+def test_a_failing_invoke_is_an_invoke_error_and_the_runner_lives(
+    planted: Callable[..., Runner],
+) -> None:
     runner = planted("fail")
     for _ in range(2):
         with pytest.raises(InvokeError, match=r"Node number 3 failed"):
             runner.classify(["good"])
 
 
-def test_over_ssh_nothing_changes_but_the_spec(tmp_path, monkeypatch, files):
+def test_over_ssh_nothing_changes_but_the_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: Files
+) -> None:
     """A stand-in for ssh that runs the command here, in a shell, as sshd does."""
     (tmp_path / "ssh").write_text('#!/bin/sh\nfor command; do :; done\nexec sh -c "$command"\n')
     (tmp_path / "ssh").chmod(0o755)
@@ -438,7 +476,7 @@ def test_over_ssh_nothing_changes_but_the_spec(tmp_path, monkeypatch, files):
 # Privacy
 
 
-def test_a_runtime_needs_neither_network_nor_files(runner):
+def test_a_runtime_needs_neither_network_nor_files(runner: Runner) -> None:
     runner.classify(["good", "bad " * 12])
     report = runner.guard()
     assert report.attempts == ()
@@ -455,7 +493,9 @@ def test_a_runtime_needs_neither_network_nor_files(runner):
         ("start_process", "subprocess.Popen"),
     ],
 )
-def test_a_leak_is_stopped_and_caught_by_name(planted, tmp_path, deed, named, isolate):
+def test_a_leak_is_stopped_and_caught_by_name(
+    planted: Callable[..., Runner], tmp_path: Path, deed: str, named: str, isolate: bool
+) -> None:
     runner = planted(deed, isolate=isolate)
     runner.classify(["my own tweet"])
     attempts = runner.guard().attempts
@@ -464,7 +504,9 @@ def test_a_leak_is_stopped_and_caught_by_name(planted, tmp_path, deed, named, is
     assert not leak.exists() or leak.read_bytes() == b""
 
 
-def test_a_native_connection_is_caught_in_a_network_namespace(planted):
+def test_a_native_connection_is_caught_in_a_network_namespace(
+    planted: Callable[..., Runner],
+) -> None:
     runner = planted("native_socket")
     if runner.guard().network != "network namespace":
         pytest.skip("this machine permits no network namespace")
@@ -472,5 +514,5 @@ def test_a_native_connection_is_caught_in_a_network_namespace(planted):
     assert any("native code" in attempt for attempt in runner.guard().connections)
 
 
-def test_the_weaker_guard_says_that_it_is_weaker(planted):
+def test_the_weaker_guard_says_that_it_is_weaker(planted: Callable[..., Runner]) -> None:
     assert planted("well_behaved", isolate=False).guard().network == "audit hook"
