@@ -53,19 +53,20 @@ def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: A
     x = (
         layers.embed(f"{tables}.word_embeddings", ids)
         + layers.token_types(f"{tables}.token_type_embeddings", types)
-        + layers.positions(f"{tables}.position_embeddings", ids.shape[0])
+        + layers.positions(f"{tables}.position_embeddings", mask)
     )
     x = layers.layer_norm(f"{tables}.LayerNorm", x, epsilon)
     for i in range(config["num_hidden_layers"]):
         layer = f"bert.encoder.layer.{i}"
-        context = layers.attention(
-            *(layers.dense(f"{layer}.attention.self.{n}", x) for n in ("query", "key", "value")),
-            bias,
-            heads,
+        query, key, value = (
+            layers.dense(f"{layer}.attention.self.{name}", x) for name in ("query", "key", "value")
         )
+        context = layers.attention(query, key, value, bias, heads)
         context = layers.dense(f"{layer}.attention.output.dense", context)
         x = layers.layer_norm(f"{layer}.attention.output.LayerNorm", context + x, epsilon)
-        inner = layers.activate(config["hidden_act"], layers.dense(f"{layer}.intermediate.dense", x))
+        inner = layers.activate(
+            config["hidden_act"], layers.dense(f"{layer}.intermediate.dense", x)
+        )
         inner = layers.dense(f"{layer}.output.dense", inner)
         x = layers.layer_norm(f"{layer}.output.LayerNorm", inner + x, epsilon)
     pooled = layers.activate("tanh", layers.dense("bert.pooler.dense", x[:1]))

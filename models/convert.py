@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ _SOURCES = ("layers.py", "bert.py", "mobilebert.py", "convert.py")
 class Classifier(tf.Module):
     """A checkpoint as a graph: three int32 tensors (1, tokens) in, ``logits`` (1, classes) out."""
 
-    def __init__(self, checkpoint: Checkpoint, lookup: bool = True) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
         self._checkpoint = checkpoint
         weights = checkpoint.weights()
@@ -35,7 +34,7 @@ class Classifier(tf.Module):
         self._variables = {
             name: tf.Variable(value, trainable=False) for name, value in weights.items()
         }
-        self._layers = Layers(self._variables, lookup)
+        self._layers = Layers(self._variables)
 
     def __call__(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> dict[str, Any]:
         """Answer one tweet of static length."""
@@ -44,21 +43,20 @@ class Classifier(tf.Module):
         return {"logits": graph_of(config).logits(config, self._layers, *tweet)[tf.newaxis]}
 
 
-def saved_model(checkpoint: Checkpoint, store: Store, lookup: bool) -> Artifact:
+def saved_model(checkpoint: Checkpoint, store: Store) -> Artifact:
     """The SavedModel of a checkpoint, one signature ``tokens_N`` for each of `LENGTHS`."""
     here = Path(__file__).parent
     code = hashlib.sha256(b"".join((here / name).read_bytes() for name in _SOURCES)).hexdigest()
     inputs = {
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
-        "tensorflow": version("tensorflow-cpu"),
+        "tensorflow": tf.__version__,
         "lengths": LENGTHS,
-        "embedding": "EMBEDDING_LOOKUP" if lookup else "GATHER",
         "graph": code,
     }
 
     def build(folder: Path) -> None:
-        classifier = Classifier(checkpoint, lookup)
+        classifier = Classifier(checkpoint)
         signatures = {}
         for length in LENGTHS:
             specs = {n: tf.TensorSpec((1, length), tf.int32, name=n) for n in _INPUTS}
@@ -69,23 +67,26 @@ def saved_model(checkpoint: Checkpoint, store: Store, lookup: bool) -> Artifact:
     return store.artifact("saved_model", inputs, build)
 
 
-def converter(source: Artifact) -> Any:
-    """TensorFlow Lite's converter over every signature of a SavedModel."""
-    return tf.lite.TFLiteConverter.from_saved_model(
-        str(source.path / "saved_model"), signature_keys=[f"tokens_{n}" for n in LENGTHS]
-    )
-
-
-def convert(make: Any) -> bytes:
-    """Run a converter.
+def float32(checkpoint: Checkpoint, store: Store) -> Artifact:
+    """The float32 FlatBuffer, which every other mode is made from; the slow step, taken once.
 
     Raises:
-        ConvertError: it refused, or returned nothing.
+        ConvertError: TensorFlow Lite's converter refused, or returned nothing.
     """
-    try:
-        flatbuffer = make.convert()
-    except Exception as error:  # the converter raises its own many types
-        raise ConvertError(f"TensorFlow Lite's converter: {error}") from error
-    if not flatbuffer:
-        raise ConvertError("TensorFlow Lite's converter returned an empty FlatBuffer")
-    return flatbuffer
+    source = saved_model(checkpoint, store)
+
+    def build(folder: Path) -> None:
+        keys = [f"tokens_{length}" for length in LENGTHS]
+        print(f"converting {checkpoint.name} for {', '.join(keys)}: about a minute", flush=True)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            str(source.path / "saved_model"), signature_keys=keys
+        )
+        try:
+            flatbuffer = converter.convert()
+        except Exception as error:  # the converter raises its own many types
+            raise ConvertError(f"TensorFlow Lite's converter: {error}") from error
+        if not flatbuffer:
+            raise ConvertError("TensorFlow Lite's converter returned an empty FlatBuffer")
+        (folder / FLATBUFFER).write_bytes(flatbuffer)
+
+    return store.artifact("float32", {"from": source.path.name}, build)

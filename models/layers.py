@@ -34,22 +34,22 @@ def _embedding_lookup(table: Any, ids: Any) -> Any:
 
 @dataclass(frozen=True)
 class Layers:
-    """Named weights of a checkpoint (float32 variables in PyTorch's layout, out x in).
-
-    ``lookup``: whether the embedding table is read by EMBEDDING_LOOKUP or by GATHER.
-    """
+    """Named weights of a checkpoint (float32 variables in PyTorch's layout, out x in)."""
 
     weights: Mapping[str, tf.Variable]
-    lookup: bool
 
     def embed(self, name: str, ids: Any) -> Any:
         """Rows of a large table: (tokens,) int32 → (tokens, width)."""
         table = tf.convert_to_tensor(self.weights[f"{name}.weight"])
-        return _embedding_lookup(table, ids) if self.lookup else tf.gather(table, ids)
+        return _embedding_lookup(table, ids)
 
-    def positions(self, name: str, tokens: int) -> Any:
-        """The first rows of a position table: (tokens, width)."""
-        return self.embed(name, tf.range(tokens))
+    def positions(self, name: str, mask: Any) -> Any:
+        """Rows of a position table: (tokens,) int32 mask → (tokens, width).
+
+        A token's position is the number of real tokens before it; padding, which nothing attends
+        to, repeats the last. Were it a plain range, every signature would carry float32 rows.
+        """
+        return self.embed(name, tf.maximum(tf.cumsum(mask) - 1, 0))
 
     def token_types(self, name: str, types: Any) -> Any:
         """Rows of the small table of token types: (tokens,) int32 → (tokens, width)."""

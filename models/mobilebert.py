@@ -71,7 +71,7 @@ def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: A
     def add_norm(path: str, x: Any, residual: Any) -> Any:
         return norm(f"{path}.LayerNorm", layers.dense(f"{path}.dense", x) + residual)
 
-    x = _embeddings(layers, norm, ids, types)
+    x = _embeddings(layers, norm, ids, mask, types)
     for i in range(config["num_hidden_layers"]):
         layer = f"mobilebert.encoder.layer.{i}"
         narrow, shared = (
@@ -87,7 +87,9 @@ def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: A
         )
         narrow = add_norm(f"{layer}.attention.output", context, narrow)
         for path in _feed_forward(config, layer):
-            inner = layers.activate(config["hidden_act"], layers.dense(f"{path}.intermediate.dense", narrow))
+            inner = layers.activate(
+                config["hidden_act"], layers.dense(f"{path}.intermediate.dense", narrow)
+            )
             narrow = add_norm(f"{path}.output", inner, narrow)
         x = add_norm(f"{layer}.output.bottleneck", narrow, x)
     first = x[:1]
@@ -102,12 +104,12 @@ def _feed_forward(config: dict[str, Any], layer: str) -> list[str]:
     return [f"{layer}.ffn.{j}" for j in range(stacked)] + [layer]
 
 
-def _embeddings(layers: Layers, norm: Any, ids: Any, types: Any) -> Any:
+def _embeddings(layers: Layers, norm: Any, ids: Any, mask: Any, types: Any) -> Any:
     tables = "mobilebert.embeddings"
     words = layers.embed(f"{tables}.word_embeddings", ids)
     x = (
         layers.dense(f"{tables}.embedding_transformation", layers.trigram(words))
-        + layers.positions(f"{tables}.position_embeddings", ids.shape[0])
+        + layers.positions(f"{tables}.position_embeddings", mask)
         + layers.token_types(f"{tables}.token_type_embeddings", types)
     )
     return norm(f"{tables}.LayerNorm", x)

@@ -8,6 +8,7 @@ answered once, at the end, for the card.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -63,7 +64,7 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
         label2id={name: i for i, name in enumerate(names)},
         dtype=torch.float32,
     )
-    trainer = _trainer(Trainer, model, tokenizer, splits, out, hp)
+    trainer = _trainer(model, tokenizer, splits, out, hp)
     _run(trainer, out)
     return _finish(model, tokenizer, splits, out, hp)
 
@@ -86,7 +87,7 @@ def distil(teacher: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card
     tokenizer = AutoTokenizer.from_pretrained(teacher)
     student = fresh_mobilebert(teacher_model, names)
     model = Distillation(student, teacher_model, hp)
-    _run(_trainer(Trainer, model, tokenizer, splits, out, hp), out)
+    _run(_trainer(model, tokenizer, splits, out, hp), out)
     return _finish(student, tokenizer, splits, out, hp)
 
 
@@ -180,8 +181,7 @@ def record(model: Any, tokenizer: Any, corpus: Corpus) -> list[list[float]]:
     return [logits[i] for i in range(len(corpus))]
 
 
-def _trainer(kind: Any, model: Any, tokenizer: Any, splits: Splits, out: Path,
-             hp: Hyperparameters) -> Any:  # fmt: skip
+def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperparameters) -> Trainer:
     args = TrainingArguments(
         output_dir=str(out / "training"),
         num_train_epochs=hp.epochs,
@@ -204,7 +204,7 @@ def _trainer(kind: Any, model: Any, tokenizer: Any, splits: Splits, out: Path,
         label_names=["labels"],
         report_to=[],
     )
-    return kind(
+    return Trainer(
         model=model,
         args=args,
         train_dataset=_tokens(splits.train, tokenizer),
@@ -265,6 +265,11 @@ def _finish(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpara
     return record_card(out, splits, {"hyperparameters": asdict(hp)})
 
 
+def _short(argument: str) -> str:
+    """An argument as another machine can read it: of a path outside this folder, the name."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any]) -> Card:
     """Answer the evaluation tweets with the checkpoint as written, and write ``card.json``."""
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
@@ -278,7 +283,7 @@ def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any]) ->
         logits=logits,
         provenance={
             **provenance,
-            "command": " ".join(["python -m models", *sys.argv[1:]]),
+            "command": shlex.join(["python", "-m", "models", *map(_short, sys.argv[1:])]),
             "splits": splits.describe(),
             "versions": software_versions("torch", "transformers", "datasets", "tokenizers"),
         },

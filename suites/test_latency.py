@@ -90,9 +90,7 @@ def _judge(
     if found.fault:
         judge.invalid(found.fault)
     statistic = f"p90 with early stopping, {p90.queries} queries"
-    judge.at_most(
-        f"{name} latency", Estimate(1000 * p90.seconds, "ms", statistic), budget_ms
-    )
+    judge.at_most(f"{name} latency", Estimate(1000 * p90.seconds, "ms", statistic), budget_ms)
     return p90
 
 

@@ -122,7 +122,7 @@ def _drop(
     # Resampling n tweets that are each -1, 0 or 1 is a multinomial draw: exact, and fast.
     draws = np.zeros(RESAMPLES)
     for group in groups:
-        counts = np.array([np.sum(group == v) for v in (-1, 0, 1)]) + [0, 0, unseen]
+        counts = np.array([np.sum(group == v) for v in (-1, 0, 1)]) + np.array([0, 0, unseen])
         drawn = rng.multinomial(len(group), counts / counts.sum(), RESAMPLES)
         draws += (drawn[:, 2] - drawn[:, 0]) / len(group)
     value = 100 * float(np.mean([group.mean() for group in groups]))

@@ -1,10 +1,10 @@
 """Deduplicated, disjoint splits.
 
 The rule: two tweets are near-duplicates when the token sets of their normalised texts have a
-Jaccard similarity of at least 0.8; normalising drops case, links, mentions and a leading "RT". Of a group
-connected by such pairs one tweet stays, the first in the source. What stays goes to a split by a
-hash of its normalised text, so the same tweet always falls on the same side, on every machine and
-whatever else the corpus holds.
+Jaccard similarity of at least 0.8; normalising drops case, links, mentions and a leading "RT".
+Of a group connected by such pairs one tweet stays, the first in the source. What stays goes to a
+split by a hash of its normalised text, so the same tweet always falls on the same side, on every
+machine and whatever else the corpus holds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tweets.corpus import Corpus, TweetsError, stable_fraction
 SIMILARITY = 0.8
 SHARES = {"evaluation": 0.18, "calibration": 0.04, "validation": 0.05, "train": 0.73}
 
-_ENDS = dict(zip(SHARES, [*accumulate(SHARES.values())][:-1] + [1.0], strict=True))
+_ENDS = dict(zip(SHARES, [*[*accumulate(SHARES.values())][:-1], 1.0], strict=True))
 _NOISE = re.compile(r"https?://\S*|@\w+|^\s*rt\b|\brt\s+(?=@)")
 
 
@@ -34,22 +34,14 @@ class Splits:
     evaluation: Corpus
     duplicates: int
 
-    def describe(self) -> dict[str, object]:
-        """Counts and checksums of every split, as the report carries them."""
-        return {
-            "corpus": self.train.name,
-            "rule": f"token Jaccard >= {SIMILARITY}, first kept",
-            "duplicates_dropped": self.duplicates,
-            **{
-                name: {
-                    "tweets": len(part),
-                    "labels": part.counts(),
-                    "sha256": part.checksum(),
-                }
-                for name in SHARES
-                for part in [getattr(self, name)]
-            },
-        }
+    def describe(self) -> dict[str, str]:
+        """Counts and checksums of every split, as reports and cards carry them."""
+        described = {"dropped": f"{self.duplicates} near-duplicates, Jaccard >= {SIMILARITY}"}
+        for name in SHARES:
+            part: Corpus = getattr(self, name)
+            counts = ", ".join(f"{count} {label}" for label, count in part.counts().items())
+            described[name] = f"{len(part)} tweets ({counts}), sha256 {part.checksum()}"
+        return described
 
 
 def split(corpus: Corpus) -> Splits:

@@ -1,4 +1,4 @@
-"""The TensorFlow graphs answer like transformers' PyTorch models, and would show it if they did not.
+"""The TensorFlow graphs answer like transformers' PyTorch models, and show it when they do not.
 
 A freshly initialized MobileBERT spreads its logits by 0.007, so equality to 1e-4 would prove
 nothing. The weights are scaled until the logits spread by at least 1; the tolerance is 1e-4 of the
@@ -130,8 +130,8 @@ def _plant(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def mask_ignored(self: Any, mask: Any) -> Any:
         return tf.zeros(mask.shape)
 
-    def off_by_one(self: Any, name: str, tokens: int, positions: Any = real.positions) -> Any:
-        return positions(self, name, tokens + 1)[1:]
+    def off_by_one(self: Any, name: str, mask: Any) -> Any:
+        return self.embed(name, tf.cumsum(mask))
 
     def one_type(self: Any, name: str, types: Any, token_types: Any = real.token_types) -> Any:
         return token_types(self, name, tf.zeros_like(types))
