@@ -6,13 +6,17 @@ import numpy as np
 
 from devices.errors import SilentlyWrongError
 
+# Quantization moves logits by a few hundredths of their spread. Half of it is another model.
+ANOTHER_MODEL = 0.5
 
-def require_answers(logits: np.ndarray, subject: str) -> None:
-    """Refuse logits (tweets, classes) that cannot be a classifier's.
+
+def require_answers(logits: np.ndarray, expected: np.ndarray, subject: str) -> None:
+    """Refuse logits (tweets, classes) that cannot be those of the classifier that was loaded.
 
     Raises:
-        SilentlyWrongError: NaN or infinity, or the same logits for every one of several tweets
-            (tflite-runtime 2.14 answers 0, 0, 0 to some FlatBuffers, without an error).
+        SilentlyWrongError: NaN or infinity; the same logits for every one of several tweets
+            (tflite-runtime 2.14 answers zeros to some FlatBuffers, without an error); or a mean
+            distance from the expected logits of `ANOTHER_MODEL`.
     """
     if not np.isfinite(logits).all():
         raise SilentlyWrongError(f"{subject} answers NaN or infinity, without an error")
@@ -20,6 +24,12 @@ def require_answers(logits: np.ndarray, subject: str) -> None:
         raise SilentlyWrongError(
             f"{subject} answers {logits[0].tolist()} to every one of {len(logits)} tweets, "
             "without an error"
+        )
+    away = logit_distance(logits, expected)[0]
+    if away > ANOTHER_MODEL:
+        raise SilentlyWrongError(
+            f"{subject} answers {away:.2f} of their spread away from its checkpoint's logits "
+            f"(mean over {len(logits)} tweets), without an error"
         )
 
 

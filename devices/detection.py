@@ -24,9 +24,17 @@ _ARM_PARTS = {
 }
 
 
+# /proc/cpuinfo's names for instructions that multiply and sum int8: Arm SDOT, x86 VNNI and AMX.
+_INT8_DOT_PRODUCT = frozenset({"asimddp", "avx512_vnni", "avx_vnni", "amx_int8"})
+
+
 @dataclass(frozen=True)
 class Machine:
-    """A machine: `device` is a profile's name, "host" when no board was recognised."""
+    """A machine: `device` is a profile's name, "host" when no board was recognised.
+
+    `int8_dot_product`: whether its CPU multiplies int8 faster than float32; without it,
+    quantization saves memory but hardly time.
+    """
 
     device: str
     model: str
@@ -35,6 +43,7 @@ class Machine:
     memory_mb: int
     architecture: str
     os: str
+    int8_dot_product: bool = False
 
     @property
     def description(self) -> str:
@@ -75,6 +84,7 @@ def detect(root: Path = Path("/"), *, read: Read | None = None) -> Machine:
         # The file is there since Linux 6.1; before, only this machine's own is known.
         architecture=(read("/proc/sys/kernel/arch") or platform.machine()).strip(),
         os=_os(read("/etc/os-release") or ""),
+        int8_dot_product=not _INT8_DOT_PRODUCT.isdisjoint(cpuinfo.split()),
     )
 
 

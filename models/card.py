@@ -75,7 +75,7 @@ class Card:
             schema, digest = body.pop("schema"), body.pop("sha256")
         except FileNotFoundError:
             raise CardError(f"{path}: no card; {record_again}") from None
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CardError(f"{path}: not a card ({error!r}); {record_again}") from None
         if schema != SCHEMA:
             raise CardError(f"{path}: schema {schema}, this code reads {SCHEMA}; {record_again}")

@@ -161,9 +161,9 @@ def _unpack(content: bytes, path: Path) -> Any:
         raise FlatBufferError(f"{path}: {len(content)} bytes, not a FlatBuffer of TensorFlow Lite")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
+        ends = [b.offset + b.size for b in model.buffers if b.offset > 1]
     except Exception as error:  # a damaged offset can raise anything
         raise FlatBufferError(f"{path}: not whole ({type(error).__name__}: {error})") from None
-    ends = [b.offset + b.size for b in model.buffers if b.offset > 1]
     if not model.subgraphs or max(ends, default=0) > len(content):
         raise FlatBufferError(f"{path}: not whole: it names data past its {len(content)} bytes")
     return model

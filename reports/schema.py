@@ -15,7 +15,7 @@ from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 SCHEMA = 1
 
 # A case ships only when each of these was judged for it. Other claims count when they are judged.
-REQUIRED = ("footprint", "accuracy", "latency", "memory", "conformance")
+REQUIRED = ("footprint", "accuracy", "latency", "memory", "conformance", "privacy")
 
 VerdictName = Literal[
     "ships", "conforms, speed projected", "undecided", "does not ship", "cannot run", "invalid"

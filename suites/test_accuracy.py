@@ -35,7 +35,7 @@ def _drop(
 ) -> Interval:  # fmt: skip
     return sampled_drop(
         evaluation.labels, reference.predictions, card.predictions,
-        judged_tweets(case)[0], answers_of(case).predictions, balanced,
+        judged_tweets(case)[0], answers_of(case).predictions, balanced=balanced,
     )  # fmt: skip
 
 

@@ -84,6 +84,7 @@ def sampled_drop(
     candidate: ArrayLike,
     indices: list[int],
     answers: ArrayLike,
+    *,
     balanced: bool = False,
 ) -> Interval:
     """The drop from ``reference`` to ``answers``, which were given to ``indices`` of the tweets.

@@ -98,7 +98,7 @@ def test_a_ship_is_recorded_with_its_figures(house: House) -> None:
 
 
 def test_a_case_ships_when_every_required_claim_does(house: House) -> None:
-    for claim in ("footprint", "accuracy", "latency", "memory", "conformance"):
+    for claim in ("footprint", "accuracy", "latency", "memory", "conformance", "privacy"):
         house.claim(claim, SHIPS)
     assert house.run().ret == 0
     assert {case["verdict"] for case in house.read()["cases"]} == {"ships"}
@@ -284,13 +284,15 @@ def test_a_report_is_extended_by_a_second_run(house: House) -> None:
 def test_a_case_does_not_ship_on_a_part_of_its_tests(
     house: House, parallel: tuple[str, ...]
 ) -> None:
-    for claim in ("footprint", "accuracy", "conformance"):
+    for claim in ("footprint", "accuracy", "conformance", "privacy"):
         house.claim(claim, SHIPS + SHIPS.replace("test_it", "test_too"))
     for claim in ("latency", "memory"):
         house.claim(claim, SHIPS)
     timed = ("suites/test_latency.py", "suites/test_memory.py")
     house.run(*timed)
-    part = [f"suites/test_{claim}.py" for claim in ("footprint", "accuracy", "conformance")]
+    part = [
+        f"suites/test_{claim}.py" for claim in ("footprint", "accuracy", "conformance", "privacy")
+    ]
     assert house.run(*parallel, "--extend-report", "-k", "test_it and int4", *part).ret == 0
     found = {case["case"]["mode"]: case for case in house.read()["cases"]}
     assert found["int4"]["verdict"] == "undecided"
@@ -300,7 +302,7 @@ def test_a_case_does_not_ship_on_a_part_of_its_tests(
 
 
 def test_a_projected_speed_conforms_and_does_not_ship(house: House) -> None:
-    for claim in ("footprint", "accuracy", "memory", "conformance"):
+    for claim in ("footprint", "accuracy", "memory", "conformance", "privacy"):
         house.claim(claim, SHIPS)
     house.claim(
         "latency",

@@ -1,0 +1,214 @@
+"""What the suite exists to catch, planted in real FlatBuffers on real runtimes, and caught."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.answers import logit_distance, require_answers
+from devices.errors import LoadError, SilentlyWrongError
+from devices.gateway import Answers, Runner
+from fixtures.cases import Case
+from fixtures.runners import OpenRunner
+from models.card import Card
+from models.checkpoint import Checkpoint
+from models.convert import FLATBUFFER, saved_model
+from models.errors import QuantizeError
+from models.flatbuffer import inspect, share
+from models.modes import MODES, flatbuffer, quantize
+from models.store import Store
+from tweets.corpus import Corpus
+
+LITERT = Case("host", "ai-edge-litert", "float32")
+TFLITE = Case("host", "tflite-runtime", "float32")
+TWEETS = 48
+
+Ask = Callable[[Case, Path], Answers]
+
+
+@pytest.fixture(scope="module")
+def tweets(evaluation: Corpus) -> Corpus:
+    return evaluation.take(range(TWEETS))
+
+
+@pytest.fixture(scope="module")
+def expected(card: Card) -> np.ndarray:
+    return np.array(card.logits[:TWEETS], np.float32)
+
+
+@pytest.fixture(scope="module")
+def ask(bare_runner: OpenRunner, checkpoint: Checkpoint, tweets: Corpus) -> Ask:
+    """What a FlatBuffer answers on a runtime."""
+
+    def answers(case: Case, path: Path) -> Answers:
+        with bare_runner(case) as runner:
+            _load(runner, case, path, checkpoint)
+            return runner.classify(tweets.texts)
+
+    return answers
+
+
+def _load(runner: Runner, case: Case, path: Path, checkpoint: Checkpoint) -> None:
+    runner.load(path, checkpoint.tokenizer, checkpoint.label_names, case.runtime)
+
+
+@pytest.fixture(scope="module")
+def path32(checkpoint: Checkpoint, store: Store) -> Path:
+    return flatbuffer("float32", checkpoint, store)
+
+
+@pytest.fixture(scope="module")
+def per_channel(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dynamic range with a scale for each channel: the quantizer's own default."""
+    settings = MODES["dynamic_range"].settings
+    assert settings is not None
+    path = tmp_path_factory.mktemp("per_channel") / FLATBUFFER
+    path.write_bytes(share(quantize(path32, {**settings, "granularity": "CHANNELWISE"})))
+    return path
+
+
+# The three cases that began this suite
+
+
+def test_a_runtime_that_answers_wrongly_without_an_error_is_caught_by_name(
+    ask: Ask, per_channel: Path, expected: np.ndarray
+) -> None:
+    """The same file is right on ai-edge-litert and garbage on tflite-runtime 2.14."""
+    require_answers(ask(LITERT, per_channel).logits, expected, "per channel on ai-edge-litert")
+    wrong = ask(TFLITE, per_channel).logits
+    with pytest.raises(SilentlyWrongError, match=r"on tflite-runtime answers .* without an error"):
+        require_answers(wrong, expected, "per channel on tflite-runtime")
+
+
+def test_an_operator_that_is_too_new_is_refused_at_load(
+    checkpoint: Checkpoint, store: Store, bare_runner: OpenRunner, tmp_path: Path
+) -> None:
+    """The converter's own dynamic range (one layer of the checkpoint is enough)."""
+    import tensorflow as tf
+
+    config = {**checkpoint.config, "num_hidden_layers": 1}
+    source = saved_model(dataclasses.replace(checkpoint, config=config), store)
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(source.path / "saved_model"), signature_keys=["tokens_16"]
+    )
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    path = tmp_path / FLATBUFFER
+    path.write_bytes(converter.convert())
+    assert "FULLY_CONNECTED v12" in inspect(path).operators
+    with bare_runner(TFLITE) as runner, pytest.raises(LoadError, match="FULLY_CONNECTED"):
+        _load(runner, TFLITE, path, checkpoint)
+    with bare_runner(LITERT) as runner:
+        _load(runner, LITERT, path, checkpoint)
+
+
+def test_one_scale_a_tensor_is_right_on_both(
+    ask: Ask, checkpoint: Checkpoint, store: Store, expected: np.ndarray
+) -> None:
+    path = flatbuffer("dynamic_range", checkpoint, store)
+    for case in (LITERT, TFLITE):
+        away = logit_distance(ask(case, path).logits, expected)[0]
+        assert away <= MODES["dynamic_range"].logit_distance, f"{case}: {away:.3f} of the spread"
+
+
+# Planted faults
+
+
+def _ids(runner: Runner, checkpoint: Checkpoint, tweets: Corpus) -> list[list[int]]:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(tweets.texts))]
+
+
+def _zero(ids: list[list[int]]) -> list[list[int]]:
+    return [[0] * len(row) for row in ids]
+
+
+def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
+    bare_runner: OpenRunner, checkpoint: Checkpoint, path32: Path, tweets: Corpus,
+    expected: np.ndarray,
+) -> None:  # fmt: skip
+    """Each fault moves the logits far more than float32's tolerance; fed right, they do not."""
+    with bare_runner(LITERT) as runner:
+        _load(runner, LITERT, path32, checkpoint)
+        ids = _ids(runner, checkpoint, tweets)
+        ones = [[1] * len(row) for row in ids]
+        padded = [row + [0] * (64 - len(row)) for row in ids if len(row) <= 64]
+        right = runner.classify_ids(ids)
+        types_for_mask = runner.classify_ids(ids, masks=ones, types=ones)
+        no_mask = runner.classify_ids(padded, masks=[[1] * 64 for _ in padded])
+        mask_for_ids = runner.classify_ids(ones, masks=ones)
+    tolerance = MODES["float32"].logit_distance
+    assert logit_distance(right.logits, expected)[0] <= tolerance
+    for name, answers in (
+        ("types and mask swapped", types_for_mask), ("mask ignored", no_mask),
+        ("ids and mask swapped", mask_for_ids),
+    ):  # fmt: skip
+        away = logit_distance(answers.logits, expected[: len(answers.logits)])[0]
+        assert away > 10 * tolerance, f"{name}: only {away:.1e} of the spread"
+
+
+def test_permuted_labels_are_told_apart(ask: Ask, path32: Path, expected: np.ndarray) -> None:
+    answers = ask(LITERT, path32)
+    assert logit_distance(answers.logits[:, [1, 2, 0]], expected)[0] > 0.5
+    agreement = (answers.logits[:, [1, 2, 0]].argmax(1) == expected.argmax(1)).mean()
+    assert 100 * agreement < MODES["dynamic_range"].agreement
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(np.zeros_like, id="zeros"),
+        pytest.param(lambda x: np.repeat(x[:1], len(x), 0), id="a constant answer"),
+        pytest.param(lambda x: np.roll(x, 1, 0), id="the previous answer"),
+        pytest.param(lambda x: np.where(np.arange(len(x))[:, None] == 3, np.nan, x), id="one NaN"),
+    ],
+)
+def test_a_runtime_that_is_a_stub_is_caught(
+    expected: np.ndarray, wrong: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    require_answers(expected.copy(), expected, "the recorded logits themselves")
+    with pytest.raises(SilentlyWrongError):
+        require_answers(wrong(expected), expected, "a stub")
+
+
+def test_a_flatbuffer_of_other_weights_is_told_apart(
+    ask: Ask, path32: Path, expected: np.ndarray, tmp_path: Path
+) -> None:
+    """Some bytes of one weight, changed where the file stays loadable."""
+    content = bytearray(path32.read_bytes())
+    middle = len(content) // 2 // 4 * 4
+    content[middle : middle + 4096] = np.full(1024, 0.5, "<f4").tobytes()
+    path = tmp_path / FLATBUFFER
+    path.write_bytes(bytes(content))
+    away = logit_distance(ask(LITERT, path).logits, expected)[0]
+    assert away > MODES["float32"].logit_distance
+
+
+def test_sharing_changes_no_answer(
+    ask: Ask, checkpoint: Checkpoint, store: Store, path32: Path, tmp_path: Path
+) -> None:
+    """The file with everything equal stored once answers bit for bit like the tool's own."""
+    settings = MODES["dynamic_range"].settings
+    assert settings is not None
+    path = tmp_path / FLATBUFFER
+    path.write_bytes(quantize(path32, settings))
+    shared = flatbuffer("dynamic_range", checkpoint, store)
+    assert shared.stat().st_size < path.stat().st_size
+    np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)
+
+
+def test_an_unknown_mode_is_told(checkpoint: Checkpoint, store: Store) -> None:
+    with pytest.raises(QuantizeError, match="known: float32, float16, dynamic_range"):
+        flatbuffer("int3", checkpoint, store)
+
+
+def test_the_converted_file_keeps_every_length(path32: Path) -> None:
+    found = {s.key: s.inputs["input_ids"] for s in inspect(path32).signatures}
+    assert found == {f"tokens_{n}": ("int32", (1, n)) for n in (16, 32, 64, 128)}

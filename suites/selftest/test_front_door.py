@@ -1,0 +1,54 @@
+"""The command line: what is asked for is judged, or refused with a sentence saying what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-m", "pi4"], "this machine is not that device"),
+        (["-m", "jetson_nano and accuracy"], "judge the machine at hand with -m host"),
+        (["-m", "host", "--mode", "int3"], "--mode int3: unknown; there are float32, float16"),
+        (["-m", "host", "--runtime", "tvm"], "--runtime tvm: unknown; there are ai-edge-litert"),
+        (["-m", "host", "--tier", "slow"], "--tier slow: unknown; there are rapid, quick, normal"),
+        (["-m", "host", "--threads", "0"], "--threads: at least 1"),
+        (["-m", "host", "--checkpoint=no/such"], "no such folder"),
+        (["-m", "pi9"], "pi9"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(arguments: list[str], said: str) -> None:
+    run = _pytest("-q", *arguments)
+    # 5 is pytest's own for a marker that selects nothing.
+    assert run.returncode == (5 if "pi9" in arguments else 4), run.stdout + run.stderr
+    assert said in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("expression", ["host and latency", "latency"])
+def test_ids_read_like_a_sentence(expression: str) -> None:
+    run = _pytest("--collect-only", "-q", "-m", expression, "--mode", "dynamic_range")
+    assert "test_latency_text_to_label[host-litert-dynamic_range]" in run.stdout
+    assert "test_latency_text_to_label[host-tflite-runtime-dynamic_range]" in run.stdout
+    assert "float16" not in run.stdout
+    assert "accuracy" not in run.stdout
+
+
+def test_the_header_names_what_is_judged() -> None:
+    run = _pytest("--collect-only", "-m", "host", "--tier", "rapid")
+    assert "machine: host:" in run.stdout
+    assert "mobilebert-brands" in run.stdout
+    assert "tier: rapid" in run.stdout

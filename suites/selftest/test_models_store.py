@@ -1,0 +1,235 @@
+"""The store, cards and checkpoints: what is damaged, interrupted or wrong is never used."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from models.card import Card
+from models.checkpoint import open_checkpoint
+from models.errors import CardError, CheckpointError, FlatBufferError
+from models.flatbuffer import inspect
+from models.size_reference import reference_bytes
+from models.store import Store
+from tweets.corpus import Corpus
+
+NAMES = ("negative", "neutral", "positive")
+TWEETS = Corpus("made up", ("good", "bad", "so so"), (2, 0, 1), NAMES)
+
+
+def _write(folder: Path) -> None:
+    (folder / "model.tflite").write_bytes(b"\0\1\2\3" * 1000)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda f: f.write_bytes(f.read_bytes()[:-1]), id="cut by one byte"),
+        pytest.param(lambda f: f.write_bytes(b""), id="empty"),
+        pytest.param(lambda f: f.write_bytes(b"\1" + f.read_bytes()[1:]), id="one bit flipped"),
+        pytest.param(lambda f: f.unlink(), id="gone"),
+        pytest.param(lambda f: (f.parent / "extra").write_text("x"), id="a file too many"),
+        pytest.param(lambda f: (f.parent / "manifest.json").write_text("{"), id="manifest cut"),
+    ],
+)
+def test_a_damaged_artifact_is_built_again(
+    tmp_path: Path, damage: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    first = store.artifact("thing", {"a": 1}, _write)
+    damage(first.path / "model.tflite")  # type: ignore[operator]
+    again = store.artifact("thing", {"a": 1}, _write)
+    assert (again.path / "model.tflite").read_bytes() == b"\0\1\2\3" * 1000
+    assert "building it again" in capsys.readouterr().out
+
+
+def test_a_whole_artifact_is_not_built_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.artifact("thing", {"a": 1}, _write)
+
+    def never(folder: Path) -> None:
+        raise AssertionError("built a second time")
+
+    store.artifact("thing", {"a": 1}, never)
+    with pytest.raises(AssertionError):
+        store.artifact("thing", {"a": 2}, never)
+
+
+def test_an_interrupted_build_leaves_nothing_that_is_used(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def interrupted(folder: Path) -> None:
+        (folder / "model.tflite").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.artifact("thing", {}, interrupted)
+    assert not list((tmp_path / "artifacts").iterdir())
+    assert store.artifact("thing", {}, _write).path.exists()
+
+
+def test_no_space_left_loses_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    kept = store.artifact("thing", {"a": 1}, _write)
+
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        store.artifact("thing", {"a": 2}, full)
+    assert (kept.path / "model.tflite").exists()
+    assert not list((tmp_path / "building").iterdir())
+
+
+def _build_slowly(root: str, log: str) -> None:
+    def build(folder: Path) -> None:
+        with Path(log).open("a") as file:
+            file.write("built\n")
+        time.sleep(0.3)
+        _write(folder)
+
+    Store(Path(root)).artifact("thing", {}, build)
+
+
+def test_two_processes_build_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=_build_slowly, args=(str(tmp_path / "store"), str(log)))
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert log.read_text() == "built\n"
+
+
+def test_pruning_deletes_what_is_old_and_what_was_interrupted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    made = store.artifact("thing", {}, _write)
+    (tmp_path / "building" / "half").mkdir()
+    assert store.prune(older_than_days=1) == []
+    assert set(store.prune(older_than_days=0)) == {made.path, tmp_path / "building" / "half"}
+    assert not made.path.exists()
+
+
+# Cards
+
+
+def _card() -> Card:
+    return Card.of(
+        name="c",
+        weights_sha256="w",
+        parameters=3,
+        tweets=TWEETS,
+        logits=[[0.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.0, 1.0, 0.5]],
+        provenance={},
+    )
+
+
+def test_a_card_comes_back_as_it_was(tmp_path: Path) -> None:
+    _card().save(tmp_path / "card.json")
+    again = Card.load(tmp_path / "card.json")
+    assert again == _card()
+    assert again.predictions == (2, 0, 1)
+    again.require(TWEETS, "w")
+
+
+def test_an_edited_card_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "card.json"
+    _card().save(file)
+    body = json.loads(file.read_text())
+    body["predictions"][0] = 0
+    file.write_text(json.dumps(body))
+    with pytest.raises(CardError, match="edited"):
+        Card.load(file)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"schema": 99, "sha256": ""}'])
+def test_a_file_that_is_no_card_is_told(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "card.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(CardError, match="record it again"):
+        Card.load(file)
+
+
+def test_a_card_of_other_tweets_labels_or_weights_is_refused() -> None:
+    others = Corpus("made up", ("good", "bad", "so SO"), (2, 0, 1), NAMES)
+    with pytest.raises(CardError, match="other tweets"):
+        _card().require(others)
+    with pytest.raises(CardError, match="labels"):
+        _card().require(Corpus("made up", TWEETS.texts, TWEETS.labels, NAMES[::-1]))
+    with pytest.raises(CardError, match="other weights"):
+        _card().require(TWEETS, "other")
+
+
+# Checkpoints
+
+
+def _checkpoint(folder: Path, **changes: object) -> Path:
+    config = {
+        "model_type": "mobilebert", "architectures": ["MobileBertForSequenceClassification"],
+        "vocab_size": 2, "hidden_size": 4, "num_hidden_layers": 0, "max_position_embeddings": 4,
+        "intermediate_size": 4, "classifier_activation": False, "num_attention_heads": 1,
+        "id2label": {"0": "no", "1": "yes"},
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    (folder / "model.safetensors").write_bytes(b"\0" * 4)
+    words = {"[UNK]": 0, "a": 1}
+    (folder / "tokenizer.json").write_text(
+        json.dumps({"version": "1.0", "added_tokens": [], "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": words}})
+    )  # fmt: skip
+    return folder
+
+
+def test_a_truncated_safetensors_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="not whole"):
+        open_checkpoint(str(_checkpoint(tmp_path))).weights()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"architectures": ["MobileBertModel"]}, "python -m models finetune"),
+        ({"architectures": None}, "without a classification head"),
+        ({"model_type": "gpt2"}, "there is a graph for"),
+        ({"vocab_size": 30522}, "the tokenizer it was trained with"),
+        ({"use_bottleneck_attention": True}, "use_bottleneck_attention = True"),
+        ({"trigram_input": False}, "trigram_input = False"),
+    ],
+)
+def test_a_checkpoint_at_fault_is_told(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        open_checkpoint(str(_checkpoint(tmp_path, **changes)))
+
+
+def test_a_checkpoint_without_its_tokenizer_is_told(tmp_path: Path) -> None:
+    (_checkpoint(tmp_path) / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match=r"no tokenizer\.json"):
+        open_checkpoint(str(tmp_path))
+
+
+def test_neither_a_folder_nor_a_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CheckpointError, match="no such folder"):
+        open_checkpoint("no/such/checkpoint")
+
+
+def test_bert_large_is_counted_as_its_authors_count_it() -> None:
+    assert reference_bytes(3)["weights"] == 4 * 335_144_963
+    assert reference_bytes(3)["training_checkpoint"] == 12 * 335_144_963
+
+
+@pytest.mark.parametrize("content", [b"", b"TFL3", b"\x1c\0\0\0TFL3" + b"\0" * 40])
+def test_what_is_no_flatbuffer_is_told(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.tflite").write_bytes(content)
+    with pytest.raises(FlatBufferError):
+        inspect(tmp_path / "model.tflite")
