@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from models.checkpoint import Checkpoint, graph_of
 from models.errors import ConvertError
+from models.flatbuffer import FLATBUFFER
 from models.layers import Layers
 from models.store import Artifact, Store
 
 LENGTHS = (16, 32, 64, 128)
-FLATBUFFER = "model.tflite"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SOURCES = ("layers.py", "bert.py", "mobilebert.py", "convert.py")
 

@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from models.errors import FlatBufferError
 
+FLATBUFFER = "model.tflite"  # its name in the store
 IDENTIFIER = b"TFL3"
 _OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
 _DTYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}

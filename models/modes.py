@@ -16,9 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from models.checkpoint import Checkpoint
-from models.convert import FLATBUFFER, float32
 from models.errors import QuantizeError
-from models.flatbuffer import share
+from models.flatbuffer import FLATBUFFER, share
 from models.store import Artifact, Store
 
 # Settings of ai-edge-quantizer for the weights of a mode, by its own names.
@@ -56,6 +55,8 @@ def flatbuffer(mode: str, checkpoint: Checkpoint, store: Store) -> Path:
         QuantizeError: no such mode, or its tool failed.
         ConvertError: TensorFlow Lite's converter failed.
     """
+    from models.convert import float32  # TensorFlow takes seconds to import
+
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
     source, settings = float32(checkpoint, store), MODES[mode].settings

@@ -16,9 +16,9 @@ from fixtures.cases import Case
 from fixtures.runners import OpenRunner
 from models.card import Card
 from models.checkpoint import Checkpoint
-from models.convert import FLATBUFFER, saved_model
+from models.convert import saved_model
 from models.errors import QuantizeError
-from models.flatbuffer import inspect, share
+from models.flatbuffer import FLATBUFFER, inspect, share
 from models.modes import MODES, flatbuffer, quantize
 from models.store import Store
 from tweets.corpus import Corpus
