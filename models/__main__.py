@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from models.errors import CardError, CheckpointError
+from models.store import Store
 from tweets.corpus import TweetsError
 
 
@@ -21,6 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     distil.add_argument("--hidden-weight", type=float, default=1.0)
     record = commands.add_parser("record", help="write a checkpoint's card anew")
     record.add_argument("checkpoint", type=Path)
+    prune = commands.add_parser("prune", help="delete what the store keeps and nobody needs")
+    prune.add_argument("--store", type=Path, default=Path(".store"))
+    prune.add_argument("--older-than-days", type=float, default=30.0)
     for command, epochs, rate in ((finetune, 2.0, 8e-5), (distil, 3.0, 4e-4)):
         command.add_argument("--out", type=Path, required=True, help="the folder to write")
         command.add_argument("--epochs", type=float, default=epochs)
@@ -29,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     for command in (finetune, distil, record):
         command.add_argument("--tweets", default="brands", help="brands, a file, folder or id")
     args = parser.parse_args(argv)
+    if args.command == "prune":
+        for path in Store(args.store).prune(args.older_than_days):
+            print(f"deleted {path}")
+        return 0
     try:
         return _train(args)
     except (CardError, CheckpointError, TweetsError) as error:
@@ -44,7 +52,7 @@ def _train(args: argparse.Namespace) -> int:
 
     splits = split(read(args.tweets))
     if args.command == "record":
-        training.record_card(args.checkpoint, splits, {})
+        training.record_card(args.checkpoint, splits)
         return 0
     hp = training.Hyperparameters(
         epochs=args.epochs, learning_rate=args.learning_rate, seed=args.seed,

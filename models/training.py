@@ -262,7 +262,8 @@ def _finish(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpara
     for file in sorted(beside.iterdir()):
         file.replace(out / file.name)
     beside.rmdir()
-    return record_card(out, splits, {"hyperparameters": asdict(hp)})
+    command = shlex.join(["python", "-m", "models", *map(_short, sys.argv[1:])])
+    return record_card(out, splits, {"command": command, "hyperparameters": asdict(hp)})
 
 
 def _short(argument: str) -> str:
@@ -270,8 +271,14 @@ def _short(argument: str) -> str:
     return Path(argument).name if Path(argument).is_absolute() else argument
 
 
-def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any]) -> Card:
-    """Answer the evaluation tweets with the checkpoint as written, and write ``card.json``."""
+def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any] | None = None) -> Card:
+    """Answer the evaluation tweets with the checkpoint as written, and write ``card.json``.
+
+    Without ``provenance``, that of the card that is there is kept.
+    """
+    file = checkpoint / "card.json"
+    if provenance is None:
+        provenance = Card.load(file).provenance if file.exists() else {}
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32)
     logits = record(model, tokenizer, splits.evaluation)
@@ -283,12 +290,11 @@ def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any]) ->
         logits=logits,
         provenance={
             **provenance,
-            "command": shlex.join(["python", "-m", "models", *map(_short, sys.argv[1:])]),
             "splits": splits.describe(),
             "versions": software_versions("torch", "transformers", "datasets", "tokenizers"),
         },
     )
-    card.save(checkpoint / "card.json")
+    card.save(file)
     answers = card.predictions
     labels = splits.evaluation.labels
     print(

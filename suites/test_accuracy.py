@@ -21,7 +21,15 @@ from models.card import Card
 from models.modes import MODES
 from reports.decision import Estimate
 from tweets.corpus import Corpus
-from tweets.measures import Interval, accuracy, balanced_accuracy, proportion, sampled_drop
+from tweets.measures import (
+    Interval,
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    macro_f1,
+    proportion,
+    sampled_drop,
+)
 
 MAX_DROP_POINTS = 4.1
 
@@ -73,9 +81,12 @@ def test_balanced_accuracy_drop(
 ) -> None:  # fmt: skip
     """Drop in the mean recall of the classes against the accuracy reference."""
     drop = _drop(case, card, reference, evaluation, answers_of, judged_tweets, balanced=True)
-    labels = judged_tweets(case)[1].labels
+    labels, predictions = judged_tweets(case)[1].labels, answers_of(case).predictions
+    classes = len(evaluation.label_names)
     judge.facts(
-        balanced_accuracy=100 * balanced_accuracy(labels, answers_of(case).predictions),
+        balanced_accuracy=100 * balanced_accuracy(labels, predictions),
+        macro_f1=100 * macro_f1(labels, predictions, classes),
+        confusion_matrix=confusion_matrix(labels, predictions, classes),
         balanced_drop=drop.value,
         balanced_drop_high=drop.high,
     )
