@@ -56,14 +56,17 @@ def test_padding_changes_no_answer(
 
 
 def test_same_tweet_same_answer(
-    case: Case, runner_of: OpenRunner, evaluation: Corpus, judge: Judge
+    case: Case,
+    answers_of: AnswersOf,
+    judged_tweets: Callable[[Case], tuple[list[int], Corpus]],
+    runner_of: OpenRunner,
+    judge: Judge,
 ) -> None:
-    """Asked twice, in another order and with others in between: the same logits, bit for bit."""
-    texts = evaluation.texts[:24]
+    """In a fresh runner and in another order: the logits that were judged, bit for bit."""
+    texts = judged_tweets(case)[1].texts[:48]
     with runner_of(case) as runner:
-        first = runner.classify(texts).logits
         again = runner.classify(texts[::-1]).logits[::-1]
-    different = int((first != again).any(axis=1).sum())
+    different = int((answers_of(case).logits[:48] != again).any(axis=1).sum())
     judge.holds(
         "repeatability", different == 0, f"{different} of {len(texts)} tweets answered otherwise"
     )

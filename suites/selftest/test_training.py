@@ -1,4 +1,4 @@
-"""Training writes a checkpoint that can be judged, records what it answers, and goes on when killed."""
+"""Training writes a checkpoint that can be judged and its card, and goes on when killed."""
 
 from __future__ import annotations
 
