@@ -26,7 +26,8 @@ class Card:
 
     Attributes:
         name: the checkpoint's.
-        weights_sha256: of the file that holds its weights.
+        weights_sha256, tokenizer_sha256: of the files that hold its weights and its tokenizer.
+        size_bytes: of the file that holds its weights.
         parameters: how many numbers the model has.
         corpus, tweets_sha256: which tweets were answered (`Corpus.checksum`).
         label_names: the classes, in the order of the logits.
@@ -37,6 +38,8 @@ class Card:
 
     name: str
     weights_sha256: str
+    tokenizer_sha256: str
+    size_bytes: int
     parameters: int
     corpus: str
     tweets_sha256: str
@@ -46,14 +49,31 @@ class Card:
     provenance: dict[str, Any]
 
     @classmethod
-    def of(cls, *, name: str, weights_sha256: str, parameters: int, tweets: Corpus,
-           logits: list[list[float]], provenance: dict[str, Any]) -> Card:  # fmt: skip
-        """A card of ``logits``, one row for each of ``tweets``."""
+    def of(
+        cls,
+        checkpoint: Path,
+        *,
+        parameters: int,
+        tweets: Corpus,
+        logits: list[list[float]],
+        provenance: dict[str, Any],
+    ) -> Card:
+        """A card of ``logits``, one row for each of ``tweets``, given by the ``checkpoint``."""
         rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
+        weights = checkpoint / "model.safetensors"
         return cls(
-            name, weights_sha256, parameters, tweets.name, tweets.checksum(), tweets.label_names,
-            tuple(row.index(max(row)) for row in rows), rows, provenance,
-        )  # fmt: skip
+            name=checkpoint.name,
+            weights_sha256=file_sha256(weights),
+            tokenizer_sha256=file_sha256(checkpoint / "tokenizer.json"),
+            size_bytes=weights.stat().st_size,
+            parameters=parameters,
+            corpus=tweets.name,
+            tweets_sha256=tweets.checksum(),
+            label_names=tweets.label_names,
+            predictions=tuple(row.index(max(row)) for row in rows),
+            logits=rows,
+            provenance=provenance,
+        )
 
     def save(self, path: Path) -> None:
         """Write the card beside ``path``, then rename: it is there whole or not at all."""
@@ -85,14 +105,18 @@ class Card:
             body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
         return cls(**body)
 
-    def require(self, tweets: Corpus, weights_sha256: str | None = None) -> None:
-        """Check that the card is about exactly these tweets and classes, and these weights.
+    def require(self, tweets: Corpus, checkpoint: Path | None = None) -> None:
+        """Check that the card is about exactly these tweets and classes, and this checkpoint.
 
         Raises:
             CardError: it is about others.
         """
-        if weights_sha256 not in (None, self.weights_sha256):
-            raise CardError(f"card of {self.name}: recorded from other weights; record it again")
+        for file, recorded in (
+            ("model.safetensors", self.weights_sha256),
+            ("tokenizer.json", self.tokenizer_sha256),
+        ):
+            if checkpoint and file_sha256(checkpoint / file) != recorded:
+                raise CardError(f"card of {self.name}: recorded with another {file}; record again")
         if self.label_names != tweets.label_names:
             raise CardError(
                 f"card of {self.name}: labels {self.label_names}, tweets {tweets.label_names}"

@@ -13,6 +13,8 @@ import numpy as np
 from models.card import file_sha256
 from models.errors import CheckpointError
 
+# The longest signature; what is longer is cut off, and counted.
+MAX_TOKENS = 128
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 # What transformers assumes where a config is silent.
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -78,6 +80,9 @@ class Checkpoint:
                         raise CheckpointError(
                             f"{file}: {name} is {found[name].shape}, config.json says {shape}"
                         )
+                unused = sorted(n for n in present - set(shapes) if "position_ids" not in n)
+                if unused:
+                    raise CheckpointError(f"{file}: {unused[0]} has no place in the graph")
         except SafetensorError as error:
             raise CheckpointError(f"{file}: not whole ({error}); fetch or train it again") from None
         return found
@@ -116,6 +121,11 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
                 f"{source}: config.json says {field} = {config[field]!r}; the graph implements "
                 f"{', '.join(map(repr, implemented))}"
             )
+    if config["max_position_embeddings"] < MAX_TOKENS:
+        raise CheckpointError(
+            f"{source}: {config['max_position_embeddings']} positions; the longest signature has "
+            f"{MAX_TOKENS} tokens"
+        )
     _check_vocabulary(path, config)
     names = tuple(config["id2label"][key] for key in sorted(config["id2label"], key=int))
     return Checkpoint(path, config, names, file_sha256(path / "model.safetensors"))
@@ -159,7 +169,9 @@ def _from_hub(source: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=list(FILES)))
+        return Path(
+            snapshot_download(source, revision=revision, allow_patterns=[*FILES, "card.json"])
+        )
     except HFValidationError:
         raise CheckpointError(f"{source}: no such folder, and not a hub id") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

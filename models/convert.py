@@ -9,13 +9,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.checkpoint import Checkpoint, graph_of
+from models.checkpoint import MAX_TOKENS, Checkpoint, graph_of
 from models.errors import ConvertError
 from models.flatbuffer import FLATBUFFER
 from models.layers import Layers
 from models.store import Artifact, Store
 
-LENGTHS = (16, 32, 64, 128)
+LENGTHS = (16, 32, 64, MAX_TOKENS)
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SOURCES = ("layers.py", "bert.py", "mobilebert.py", "convert.py")
 

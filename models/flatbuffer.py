@@ -17,7 +17,7 @@ FLATBUFFER = "model.tflite"  # its name in the store
 IDENTIFIER = b"TFL3"
 _OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
 _DTYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
-# A constant of fewer elements is a bias, a norm or a shape; tools keep those in float32 or int32.
+# A constant of one dimension or fewer elements is a bias, a norm or a shape: float32 or int32.
 SMALL = 4096
 
 
@@ -38,7 +38,7 @@ class Contents:
         size_bytes: of the file.
         operators: ``NAME vN`` for every operator it uses, sorted.
         weight_bytes: bytes of constants by dtype, the shared ones counted once.
-        large_weights: how many constants of at least `SMALL` elements have each dtype.
+        large_weights: how many tables of at least `SMALL` elements have each dtype.
         activations: how many computed tensors of the first subgraph have each dtype.
         signatures: its entry points.
     """
@@ -69,7 +69,7 @@ def inspect(path: Path) -> Contents:
             if size and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
                 weight_bytes[_DTYPES[tensor.type]] += size
-                if np.prod(tensor.shape) >= SMALL:
+                if len(tensor.shape) > 1 and np.prod(tensor.shape) >= SMALL:
                     large[_DTYPES[tensor.type]] += 1
     first = model.subgraphs[0]
     produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]

@@ -15,10 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 
+from models.card import file_sha256
 from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
 from models.flatbuffer import FLATBUFFER, share
 from models.store import Artifact, Store
+
+_SOURCES = ("modes.py", "flatbuffer.py")
 
 # Settings of ai-edge-quantizer for the weights of a mode, by its own names.
 Settings = Mapping[str, str | int]
@@ -35,6 +38,7 @@ class Mode:
         agreement: least share of tweets (percent) answered as the checkpoint's PyTorch model does.
         logit_distance: most mean distance of its logits from that model's, as a share of their
             spread (`devices.answers.logit_distance`).
+        worst_logit: the same of any one logit of any one tweet, and of what padding may change.
         settings: what ai-edge-quantizer is asked for; None: the converter's own float32 file.
         why: why this tool and these settings give a right file on every runtime.
     """
@@ -44,6 +48,7 @@ class Mode:
     ratio: tuple[float, float]
     agreement: float
     logit_distance: float
+    worst_logit: float
     settings: Settings | None
     why: str
 
@@ -69,6 +74,7 @@ def _made(mode: str, source: Artifact, settings: Settings, store: Store) -> Arti
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
         "settings": dict(settings),
+        "code": "".join(file_sha256(Path(__file__).parent / name) for name in _SOURCES),
     }
 
     def build(folder: Path) -> None:
@@ -119,17 +125,23 @@ def quantize(source: Path, settings: Settings) -> bytes:
 MODES: Mapping[str, Mode] = MappingProxyType(
     {
         "float32": Mode(
-            "float32", "float32", (0.98, 1.02), 99.9, 1e-4, None,
+            "float32", "float32", (0.98, 1.02), 99.7,
+            1e-4,
+            1e-3, None,
             "TensorFlow's converter; every other mode starts from this file",
         ),
         "float16": Mode(
-            "float16", "float32", (0.49, 0.53), 99.5, 5e-3,
+            "float16", "float32", (0.49, 0.53), 99.5,
+            5e-3,
+            0.05,
             {"algorithm": "float_casting", "bits": 16, "dtype": "FLOAT",
              "granularity": "TENSORWISE", "compute": "FLOAT"},
             "float16 constants, widened by DEQUANTIZE when loaded",
         ),
         "dynamic_range": Mode(
-            "int8", "float32", (0.24, 0.28), 97.0, 0.05,
+            "int8", "float32", (0.24, 0.28), 97.0,
+            0.05,
+            0.5,
             {"algorithm": "min_max_uniform_quantize", "bits": 8, "dtype": "INT",
              "granularity": "TENSORWISE", "compute": "INTEGER"},
             "one scale a tensor: with one a channel tflite-runtime 2.14 answers zeros, without an "

@@ -29,13 +29,12 @@ from transformers import (
     set_seed,
 )
 
-from models.card import Card, file_sha256, software_versions
+from models.card import Card, software_versions
+from models.checkpoint import MAX_TOKENS
 from models.errors import CheckpointError
 from tweets.corpus import Corpus
 from tweets.measures import accuracy, balanced_accuracy, macro_f1
 from tweets.splits import Splits
-
-MAX_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -281,10 +280,14 @@ def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any] | N
         provenance = Card.load(file).provenance if file.exists() else {}
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32)
+    names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
+    if names != splits.evaluation.label_names:
+        raise CheckpointError(
+            f"{checkpoint}: its labels {names} are not the tweets' {splits.evaluation.label_names}"
+        )
     logits = record(model, tokenizer, splits.evaluation)
     card = Card.of(
-        name=checkpoint.name,
-        weights_sha256=file_sha256(checkpoint / "model.safetensors"),
+        checkpoint,
         parameters=sum(p.numel() for p in model.parameters()),
         tweets=splits.evaluation,
         logits=logits,

@@ -13,38 +13,45 @@ class KnownMiss:
 
     `only_on`: a property of the machine (fixtures.verdicts.MACHINE) without which the entry does
     not apply, so that the test must pass there. Empty: it applies everywhere.
+    `limit`: how far the missed figure may go, in its own unit; a worse one is red again.
     """
 
     test: str
     reason: str
     figure: str
     raises: str
+    limit: float | None = None
     only_on: str = ""
 
 
-def read(path: Path) -> list[KnownMiss]:
-    """The entries, in order; none if there is no such file. ReportError with the entry at fault."""
+def read(path: Path) -> tuple[str | None, list[KnownMiss]]:
+    """The candidate (SHA-256 of its weights) and its entries, in order; none without a file.
+
+    ReportError with the entry at fault.
+    """
     if not path.exists():
-        return []
+        return None, []
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ReportError(f"{path}: {error}") from error
-    if unknown := sorted(data.keys() - {"miss"}):
-        raise ReportError(f"{path}: {unknown[0]}: only [[miss]] entries are known")
+    if unknown := sorted(data.keys() - {"miss", "candidate"}):
+        raise ReportError(f"{path}: {unknown[0]}: only candidate and [[miss]] entries are known")
     names = [field.name for field in fields(KnownMiss)]
     required = [field.name for field in fields(KnownMiss) if field.default is MISSING]
     misses: dict[str, KnownMiss] = {}
     for number, entry in enumerate(data.get("miss", []), start=1):
         if not set(required) <= set(entry) <= set(names) or not all(
-            isinstance(text, str) and text for text in entry.values()
+            isinstance(given, (int, float)) if name == "limit" else isinstance(given, str) and given
+            for name, given in entry.items()
         ):
             raise ReportError(
-                f"{path}: [[miss]] {number}: {', '.join(required)}, perhaps only_on, each a text; "
+                f"{path}: [[miss]] {number}: {', '.join(required)}, each a text, "
+                "perhaps only_on (a text) and limit (a number); "
                 f"found {', '.join(entry) or 'nothing'}"
             )
         miss = KnownMiss(**entry)
         if miss.test in misses:
             raise ReportError(f"{path}: [[miss]] {number}: {miss.test} is listed twice")
         misses[miss.test] = miss
-    return list(misses.values())
+    return data.get("candidate"), list(misses.values())

@@ -22,22 +22,20 @@ from reports.decision import Estimate
 from tweets.corpus import Corpus
 
 AnswersOf = Callable[[Case], Answers]
-# Padding reaches the answer through masked scores (exp(-30)) and, quantized, through scales that
-# are computed over padding too.
-MAX_PADDING_DISTANCE = {"float32": 1e-3, "float16": 1e-3}
-QUANTIZED_PADDING_DISTANCE = 0.5
 
 
 def test_answers_like_its_checkpoint(
     case: Case, card: Card, answers_of: AnswersOf,
     judged_tweets: Callable[[Case], tuple[list[int], Corpus]], judge: Judge,
 ) -> None:  # fmt: skip
-    """Mean distance of the logits from the recorded ones."""
+    """Distance of the logits from the recorded ones: on the whole, and of the worst one."""
     expected = np.array(card.logits, np.float32)[judged_tweets(case)[0]]
     mean, worst = logit_distance(answers_of(case).logits, expected)
     judge.facts(logit_distance_mean=mean, logit_distance_worst=worst)
     estimate = Estimate(mean, "of the spread", "mean over tweets and classes")
     judge.at_most("logit distance", estimate, MODES[case.mode].logit_distance)
+    estimate = Estimate(worst, "of the spread", "worst logit of all tweets")
+    judge.at_most("worst logit", estimate, MODES[case.mode].worst_logit)
 
 
 def test_padding_changes_no_answer(
@@ -51,8 +49,8 @@ def test_padding_changes_no_answer(
         padded = runner.classify(short.texts, length=max(runner.loaded.lengths))
     worst = logit_distance(padded.logits, tight.logits)[1]
     judge.facts(padding_distance=worst)
-    budget = MAX_PADDING_DISTANCE.get(case.mode, QUANTIZED_PADDING_DISTANCE)
-    judge.at_most("padding's effect", Estimate(worst, "of the spread", "worst logit"), budget)
+    estimate = Estimate(worst, "of the spread", "worst logit")
+    judge.at_most("padding's effect", estimate, MODES[case.mode].worst_logit)
 
 
 def test_same_tweet_same_answer(

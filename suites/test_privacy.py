@@ -21,5 +21,5 @@ def test_tweets_stay_on_the_device(
         runner.classify(evaluation.texts[:64])
         guard = runner.guard()
     judge.facts(guard=guard.network)
-    judge.holds("a guard is in force", bool(guard.network), f"guard: {guard.network or 'none'}")
-    judge.holds("no attempt", not guard.attempts, f"the runner tried: {list(guard.attempts)}")
+    tried = f"under a {guard.network} and {guard.files}, the runner tried: {list(guard.attempts)}"
+    judge.holds(f"no attempt ({guard.network})", not guard.attempts, tried)

@@ -117,7 +117,7 @@ def test_one_scale_a_tensor_is_right_on_both(
 # Planted faults
 
 
-def _ids(runner: Runner, checkpoint: Checkpoint, tweets: Corpus) -> list[list[int]]:
+def _ids(checkpoint: Checkpoint, tweets: Corpus) -> list[list[int]]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
@@ -126,31 +126,30 @@ def _ids(runner: Runner, checkpoint: Checkpoint, tweets: Corpus) -> list[list[in
     return [encoding.ids for encoding in tokenizer.encode_batch(list(tweets.texts))]
 
 
-def _zero(ids: list[list[int]]) -> list[list[int]]:
-    return [[0] * len(row) for row in ids]
-
-
 def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
-    bare_runner: OpenRunner, checkpoint: Checkpoint, path32: Path, tweets: Corpus,
+    bare_runner: OpenRunner,
+    checkpoint: Checkpoint,
+    path32: Path,
+    tweets: Corpus,
     expected: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """Each fault moves the logits far more than float32's tolerance; fed right, they do not."""
+    ids = _ids(checkpoint, tweets)
+    assert max(map(len, ids)) <= 64
+    ones = [[1] * len(row) for row in ids]
+    padded = [row + [0] * (64 - len(row)) for row in ids]
     with bare_runner(LITERT) as runner:
         _load(runner, LITERT, path32, checkpoint)
-        ids = _ids(runner, checkpoint, tweets)
-        ones = [[1] * len(row) for row in ids]
-        padded = [row + [0] * (64 - len(row)) for row in ids if len(row) <= 64]
         right = runner.classify_ids(ids)
-        types_for_mask = runner.classify_ids(ids, masks=ones, types=ones)
-        no_mask = runner.classify_ids(padded, masks=[[1] * 64 for _ in padded])
-        mask_for_ids = runner.classify_ids(ones, masks=ones)
+        wrong = {
+            "types and mask swapped": runner.classify_ids(ids, masks=ones, types=ones),
+            "mask ignored": runner.classify_ids(padded, masks=[[1] * 64 for _ in padded]),
+            "ids and mask swapped": runner.classify_ids(ones, masks=ones),
+        }
     tolerance = MODES["float32"].logit_distance
     assert logit_distance(right.logits, expected)[0] <= tolerance
-    for name, answers in (
-        ("types and mask swapped", types_for_mask), ("mask ignored", no_mask),
-        ("ids and mask swapped", mask_for_ids),
-    ):  # fmt: skip
-        away = logit_distance(answers.logits, expected[: len(answers.logits)])[0]
+    for name, answers in wrong.items():
+        away = logit_distance(answers.logits, expected)[0]
         assert away > 10 * tolerance, f"{name}: only {away:.1e} of the spread"
 
 

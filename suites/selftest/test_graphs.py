@@ -18,7 +18,7 @@ import pytest
 from models.checkpoint import Checkpoint, open_checkpoint, parameter_count
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch; tox -e selftest installs it")
-tf = pytest.importorskip("tensorflow")
+import tensorflow as tf  # noqa: E402
 
 from models import layers  # noqa: E402
 from models.convert import Classifier  # noqa: E402
@@ -146,6 +146,25 @@ def _plant(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
         "trigram": ("trigram", neighbours_swapped),
     }[mutant]
     monkeypatch.setattr(real, name, method)
+
+
+@pytest.mark.parametrize("mutant", [None, "mask", "positions", "trigram"])
+def test_the_shipped_checkpoint_answers_like_pytorch(
+    mutant: str | None, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    oracle = AutoModelForSequenceClassification.from_pretrained(
+        checkpoint.path, dtype=torch.float32
+    ).eval()
+    if mutant:
+        _plant(mutant, monkeypatch)
+    expected = _expected(oracle)
+    share = np.abs(_answers(checkpoint) - expected).max() / np.ptp(expected)
+    if mutant:
+        assert share >= 100 * TOLERANCE, f"{mutant}: only {share:.1e} of the spread away"
+    else:
+        assert share <= TOLERANCE, f"worst logit {share:.1e} of the spread away"
 
 
 def test_parameters_are_counted_from_the_config(model: Any) -> None:

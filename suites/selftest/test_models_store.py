@@ -121,10 +121,12 @@ def test_pruning_deletes_what_is_old_and_what_was_interrupted(tmp_path: Path) ->
 # Cards
 
 
-def _card() -> Card:
+@pytest.fixture
+def card(tmp_path: Path) -> Card:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "tokenizer.json").write_text("words")
     return Card.of(
-        name="c",
-        weights_sha256="w",
+        tmp_path,
         parameters=3,
         tweets=TWEETS,
         logits=[[0.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.0, 1.0, 0.5]],
@@ -132,17 +134,18 @@ def _card() -> Card:
     )
 
 
-def test_a_card_comes_back_as_it_was(tmp_path: Path) -> None:
-    _card().save(tmp_path / "card.json")
+def test_a_card_comes_back_as_it_was(card: Card, tmp_path: Path) -> None:
+    card.save(tmp_path / "card.json")
     again = Card.load(tmp_path / "card.json")
-    assert again == _card()
+    assert again == card
     assert again.predictions == (2, 0, 1)
-    again.require(TWEETS, "w")
+    assert again.size_bytes == len(b"weights")
+    again.require(TWEETS, tmp_path)
 
 
-def test_an_edited_card_is_refused(tmp_path: Path) -> None:
+def test_an_edited_card_is_refused(card: Card, tmp_path: Path) -> None:
     file = tmp_path / "card.json"
-    _card().save(file)
+    card.save(file)
     body = json.loads(file.read_text())
     body["predictions"][0] = 0
     file.write_text(json.dumps(body))
@@ -159,14 +162,18 @@ def test_a_file_that_is_no_card_is_told(tmp_path: Path, content: str | None) -> 
         Card.load(file)
 
 
-def test_a_card_of_other_tweets_labels_or_weights_is_refused() -> None:
+def test_a_card_of_other_tweets_labels_or_weights_is_refused(card: Card, tmp_path: Path) -> None:
     others = Corpus("made up", ("good", "bad", "so SO"), (2, 0, 1), NAMES)
     with pytest.raises(CardError, match="other tweets"):
-        _card().require(others)
+        card.require(others)
     with pytest.raises(CardError, match="labels"):
-        _card().require(Corpus("made up", TWEETS.texts, TWEETS.labels, NAMES[::-1]))
-    with pytest.raises(CardError, match="other weights"):
-        _card().require(TWEETS, "other")
+        card.require(Corpus("made up", TWEETS.texts, TWEETS.labels, NAMES[::-1]))
+    for file in ("model.safetensors", "tokenizer.json"):
+        before = (tmp_path / file).read_bytes()
+        (tmp_path / file).write_bytes(b"other")
+        with pytest.raises(CardError, match=f"another {file}"):
+            card.require(TWEETS, tmp_path)
+        (tmp_path / file).write_bytes(before)
 
 
 # Checkpoints
@@ -175,7 +182,7 @@ def test_a_card_of_other_tweets_labels_or_weights_is_refused() -> None:
 def _checkpoint(folder: Path, **changes: object) -> Path:
     config = {
         "model_type": "mobilebert", "architectures": ["MobileBertForSequenceClassification"],
-        "vocab_size": 2, "hidden_size": 4, "num_hidden_layers": 0, "max_position_embeddings": 4,
+        "vocab_size": 2, "hidden_size": 4, "num_hidden_layers": 0, "max_position_embeddings": 128,
         "intermediate_size": 4, "classifier_activation": False, "num_attention_heads": 1,
         "id2label": {"0": "no", "1": "yes"},
     }  # fmt: skip
@@ -204,6 +211,7 @@ def test_a_truncated_safetensors_is_told(tmp_path: Path) -> None:
         ({"vocab_size": 30522}, "the tokenizer it was trained with"),
         ({"use_bottleneck_attention": True}, "use_bottleneck_attention = True"),
         ({"trigram_input": False}, "trigram_input = False"),
+        ({"max_position_embeddings": 64}, "64 positions"),
     ],
 )
 def test_a_checkpoint_at_fault_is_told(tmp_path: Path, changes: dict, said: str) -> None:

@@ -23,7 +23,9 @@ class Case:
     def __str__(self):
         return f"{self.device}-{self.runtime}-{self.mode}"
 
-both = pytest.mark.parametrize("case", [Case("float32"), Case("int4")], ids=str)
+CASES = [Case("float32"), Case("int4")]
+GROUPED = [pytest.param(c, id=str(c), marks=pytest.mark.xdist_group(str(c))) for c in CASES]
+both = pytest.mark.parametrize("case", GROUPED)
 """
 SHIPS = """
 @both
@@ -52,7 +54,7 @@ class House:
     def claim(self, name: str, body: str) -> None:
         (self.pytester.path / "suites" / f"test_{name}.py").write_text(HEADER + body)
 
-    def miss(self, test: str = TEST, raises: str = "DoesNotShip", **more: str) -> None:
+    def miss(self, test: str = TEST, raises: str = "DoesNotShip", **more: object) -> None:
         fields = {"test": test, "reason": "known", "figure": "3 ms", "raises": raises, **more}
         lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items() if value]
         path = self.pytester.path / "suites" / "known_misses.toml"
@@ -268,11 +270,31 @@ def test_tests_after_the_first_failure_are_recorded_as_not_run(house: House) -> 
     assert house.records()[TEST.removeprefix("suites/")]["outcome"] == "not run"
 
 
+def test_a_known_miss_that_became_worse_is_red(house: House) -> None:
+    house.claim("accuracy", MISSES)  # 3 ms
+    house.miss(limit=3.5)
+    assert house.run().ret == 0
+    house.miss(limit=2.5)
+    result = house.run()
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*worse than the known miss allows (2.5)*"])
+
+
+def test_the_known_misses_of_another_candidate_are_not_expected(house: House) -> None:
+    house.claim("accuracy", MISSES)
+    house.miss()
+    assert house.run().ret == 0
+    path = house.pytester.path / "suites" / "known_misses.toml"
+    path.write_text('candidate = "the weights that ship"\n' + path.read_text())
+    assert house.run().ret == 1
+
+
 def test_a_report_is_extended_by_a_second_run(house: House) -> None:
     house.claim("accuracy", SHIPS)
     house.claim("latency", SHIPS)
     assert house.run("suites/test_latency.py").ret == 0
-    assert house.run("-n", "2", "--extend-report", "suites/test_accuracy.py").ret == 0
+    # Extended, a report is whole, and a case that does not pass for no known reason is red.
+    assert house.run("-n", "2", "--extend-report", "suites/test_accuracy.py").ret == 1
     assert len(house.records()) == 4
     house.claim("accuracy", MISSES)
     assert house.run("--extend-report", "suites/test_accuracy.py").ret == 1
@@ -280,7 +302,9 @@ def test_a_report_is_extended_by_a_second_run(house: House) -> None:
     assert house.records()[TEST.removeprefix("suites/")]["verdict"] == "does not ship"
 
 
-@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+@pytest.mark.parametrize(
+    "parallel", [(), ("-n", "2"), ("-n", "2", "--dist", "loadgroup")], ids=" ".join
+)
 def test_a_case_does_not_ship_on_a_part_of_its_tests(
     house: House, parallel: tuple[str, ...]
 ) -> None:
@@ -293,7 +317,7 @@ def test_a_case_does_not_ship_on_a_part_of_its_tests(
     part = [
         f"suites/test_{claim}.py" for claim in ("footprint", "accuracy", "conformance", "privacy")
     ]
-    assert house.run(*parallel, "--extend-report", "-k", "test_it and int4", *part).ret == 0
+    assert house.run(*parallel, "--extend-report", "-k", "test_it and int4", *part).ret == 1
     found = {case["case"]["mode"]: case for case in house.read()["cases"]}
     assert found["int4"]["verdict"] == "undecided"
     assert "deselected" in found["int4"]["reasons"][0]

@@ -85,7 +85,7 @@ def test_a_bare_encoder_is_refused_naming_the_training_command(encoder: str) -> 
 def test_finetuning_learns_and_records(tuned: Path, splits: Splits) -> None:
     checkpoint = open_checkpoint(str(tuned))
     card = Card.load(tuned / "card.json")
-    card.require(splits.evaluation, checkpoint.weights_sha256)
+    card.require(splits.evaluation, checkpoint.path)
     assert checkpoint.label_names == NAMES
     right = np.mean(np.array(card.predictions) == np.array(splits.evaluation.labels))
     assert right > 0.9, "the words tell the class; it learned nothing"

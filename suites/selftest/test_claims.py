@@ -1,0 +1,243 @@
+"""The claims themselves, given planted figures: each is red for what it exists to catch."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.gateway import Answers, Timings
+from devices.profile import profile
+from fixtures.cases import Case
+from fixtures.verdicts import Judge
+from models.flatbuffer import Contents
+from models.modes import MODES
+from reports.decision import DoesNotShip, Invalid, Undecided
+from tweets.corpus import Corpus
+
+
+def _claim(name: str) -> ModuleType:
+    """A claim file as a module of another name than pytest's own import of it."""
+    path = Path(__file__).parents[1] / f"test_{name}.py"
+    spec = importlib.util.spec_from_file_location(f"claim_{name}", path)
+    assert spec and spec.loader
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+test_accuracy, test_conformance, test_footprint, test_latency, test_memory, test_privacy = map(
+    _claim, ("accuracy", "conformance", "footprint", "latency", "memory", "privacy")
+)
+CASE = Case("host", "ai-edge-litert", "dynamic_range")
+NAMES = ("negative", "neutral", "positive")
+COUNT = 6000
+LABELS = np.arange(COUNT) % 3
+TWEETS = Corpus("made up", tuple(f"tweet {i}" for i in range(COUNT)), tuple(LABELS.tolist()), NAMES)
+
+
+@pytest.fixture
+def judged() -> Judge:
+    return Judge({"measurements": [], "facts": {}, "reason": ""})
+
+
+def _predictions(wrong: int, seed: int = 0) -> np.ndarray:
+    found = LABELS.copy()
+    chosen = np.random.default_rng(seed).permutation(COUNT)[:wrong]
+    found[chosen] = (found[chosen] + 1) % 3
+    return found
+
+
+def _answers(predictions: np.ndarray, noise: float = 0.0) -> Answers:
+    logits = 4 * np.eye(3, dtype=np.float32)[predictions]
+    logits += noise * np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
+    return Answers(logits, logits.argmax(1), NAMES, (10,) * len(logits), 0)
+
+
+def _card(predictions: np.ndarray) -> Any:
+    return SimpleNamespace(
+        predictions=tuple(predictions.tolist()), logits=_answers(predictions).logits
+    )
+
+
+def _everything(case: Case) -> tuple[list[int], Corpus]:
+    return list(range(COUNT)), TWEETS
+
+
+def _judge_accuracy(test: Any, judged: Judge, answers: Answers, reference: np.ndarray) -> None:
+    test(
+        CASE, _card(answers.predictions), _card(reference), TWEETS, lambda case: answers,
+        _everything, judged,
+    )  # fmt: skip
+
+
+DROPS = [test_accuracy.test_accuracy_drop, test_accuracy.test_balanced_accuracy_drop]
+
+
+@pytest.mark.parametrize("test", DROPS)
+def test_a_planted_accuracy_loss_does_not_ship(test: Any, judged: Judge) -> None:
+    reference = _predictions(1000)
+    _judge_accuracy(test, judged, _answers(_predictions(1100)), reference)
+    with pytest.raises(DoesNotShip, match=r"drop is 8\.333"):
+        _judge_accuracy(test, _fresh(), _answers(_predictions(1500)), reference)
+    with pytest.raises(Undecided, match="straddles"):
+        _judge_accuracy(test, _fresh(), _answers(_predictions(1240)), reference)
+
+
+def _fresh() -> Judge:
+    return Judge({"measurements": [], "facts": {}, "reason": ""})
+
+
+def test_a_constant_answer_does_not_ship_whatever_the_reference() -> None:
+    answers = _answers(np.zeros(COUNT, int))
+    with pytest.raises(DoesNotShip):
+        _judge_accuracy(DROPS[1], _fresh(), answers, _predictions(1000))
+
+
+def test_disagreement_with_float32_does_not_ship(judged: Judge) -> None:
+    card = _card(LABELS)
+    few = round(COUNT * (1 - MODES[CASE.mode].agreement / 100))
+    ask = test_accuracy.test_agreement_with_float32
+    ask(CASE, card, lambda case: _answers(_predictions(few - 1)), _everything, judged)
+    with pytest.raises(DoesNotShip):
+        ask(CASE, card, lambda case: _answers(_predictions(few + 1)), _everything, _fresh())
+
+
+@pytest.mark.parametrize("away", ["all", "one tweet"])
+def test_logits_far_from_the_recorded_ones_do_not_ship(away: str, judged: Judge) -> None:
+    ask = test_conformance.test_answers_like_its_checkpoint
+    card = _card(LABELS)
+    ask(CASE, card, lambda case: _answers(LABELS, noise=0.05), _everything, judged)
+    wrong = _answers(LABELS, noise=1.0 if away == "all" else 0.0)
+    if away == "one tweet":
+        wrong.logits[7] += np.array([0, 3, 0])
+    with pytest.raises(DoesNotShip, match="worst logit" if away == "one tweet" else "distance"):
+        ask(CASE, card, lambda case: wrong, _everything, _fresh())
+
+
+# Latency
+
+
+def _measured(milliseconds: float, fault: str | None = None) -> Any:
+    seconds = np.full(128, milliseconds / 1000)
+    loaded: Any = SimpleNamespace(
+        runtime="ai-edge-litert", version="2.3.0", delegate="XNNPACK", threads=1, lengths=(16,)
+    )
+    return test_latency.Measured(Timings(seconds, seconds, 1.0, 1.0, 0.1, 0.1), loaded, fault, {})
+
+
+def _benchmark() -> Any:
+    return SimpleNamespace(extra_info={}, pedantic=lambda call, **_: call())
+
+
+@pytest.mark.parametrize(
+    "test", [test_latency.test_latency_text_to_label, test_latency.test_latency_invoke]
+)
+def test_a_planted_slow_down_does_not_ship(test: Any, judged: Judge) -> None:
+    host = profile("host")
+    test(CASE, host, lambda case: _measured(900), judged, _benchmark())
+    with pytest.raises(DoesNotShip, match="1100"):
+        test(CASE, host, lambda case: _measured(1100), _fresh(), _benchmark())
+    with pytest.raises(Invalid, match="swapping"):
+        test(CASE, host, lambda case: _measured(900, "was swapping"), _fresh(), _benchmark())
+
+
+def test_dynamic_range_slower_than_half_of_float32_does_not_ship(judged: Judge) -> None:
+    ask = test_latency.test_latency_at_most_half_of_float32
+    ask(CASE, lambda case: _measured(40 if case.mode == "float32" else 19), judged)
+    with pytest.raises(DoesNotShip, match=r"0\.55 of float32"):
+        ask(CASE, lambda case: _measured(40 if case.mode == "float32" else 22), _fresh())
+    with pytest.raises(Invalid):
+        ask(CASE, lambda case: _measured(9, "x" if case.mode == "float32" else None), _fresh())
+
+
+# Memory and privacy, with a runner that is made up
+
+
+def _runner_of(**methods: Any) -> Any:
+    runner = SimpleNamespace(
+        loaded=SimpleNamespace(lengths=(16, 32)), classify=lambda *_, **__: None, **methods
+    )
+
+    @contextmanager
+    def opened(case: Case) -> Any:
+        yield runner
+
+    return opened
+
+
+def test_too_much_memory_does_not_ship(judged: Judge) -> None:
+    def weighed(peak: float, lengths: tuple[int, ...] = (16, 32)) -> Any:
+        memory = SimpleNamespace(peak_mb=peak, bare_mb=20.0, lengths_used=lengths)
+        return _runner_of(memory=lambda: memory)
+
+    host = profile("host")
+    test_memory.test_memory_peak(CASE, host, weighed(host.budget.memory_mb - 1), TWEETS, judged)
+    with pytest.raises(DoesNotShip):
+        test_memory.test_memory_peak(
+            CASE, host, weighed(host.budget.memory_mb + 1), TWEETS, _fresh()
+        )
+    with pytest.raises(DoesNotShip, match="weighed after"):
+        test_memory.test_memory_peak(CASE, host, weighed(1, (16,)), TWEETS, _fresh())
+
+
+def test_an_attempt_to_send_or_write_does_not_ship(judged: Judge) -> None:
+    def guarded(*attempts: str) -> Any:
+        report = SimpleNamespace(network="network namespace", files="hook", attempts=attempts)
+        return _runner_of(guard=lambda: report)
+
+    ask = test_privacy.test_tweets_stay_on_the_device
+    ask(CASE, guarded(), TWEETS, judged)
+    with pytest.raises(DoesNotShip, match="connect"):
+        ask(CASE, guarded("connect 1.2.3.4"), TWEETS, _fresh())
+
+
+# Footprint
+
+
+def _contents(size: int, weights: dict[str, int], activations: dict[str, int]) -> Contents:
+    return Contents(size, (), {}, weights, activations, ())
+
+
+@pytest.mark.parametrize(
+    ("weights", "activations"),
+    [
+        ({"int8": 360, "float32": 1}, {"float32": 900}),  # an embedding left in float32
+        ({"int4": 361}, {"float32": 900}),
+        ({}, {"float32": 900}),
+        ({"int8": 361}, {"int8": 900}),  # activations that became int8
+    ],
+)
+def test_other_dtypes_than_promised_do_not_ship(
+    weights: dict[str, int], activations: dict[str, int], judged: Judge
+) -> None:
+    ask = test_footprint.test_dtypes_are_what_the_mode_promises
+    ask(CASE, _contents(1, {"int8": 361}, {"float32": 900, "int32": 3}), judged)
+    with pytest.raises(DoesNotShip):
+        ask(CASE, _contents(1, weights, activations), _fresh())
+
+
+def test_a_size_that_is_not_the_modes_does_not_ship(checkpoint: Any, judged: Judge) -> None:
+    ask = test_footprint.test_size_is_what_the_mode_promises
+    ask(CASE, _contents(25_100_000, {}, {}), checkpoint, judged)
+    for size in (38_000_000, 13_000_000):
+        with pytest.raises(DoesNotShip):
+            ask(CASE, _contents(size, {}, {}), checkpoint, _fresh())
+    paper = test_footprint.test_160x_smaller_than_the_training_checkpoint_of_bert_large
+    paper(CASE, _contents(25_100_000, {}, {}), checkpoint, _fresh())
+    with pytest.raises(DoesNotShip, match="159"):
+        paper(CASE, _contents(25_250_000, {}, {}), checkpoint, _fresh())
+
+
+def test_facts_are_plain_json(judged: Judge) -> None:
+    judged.facts(accuracy=np.float64(80.5), confusion_matrix=np.eye(2, dtype=int))
+    assert json.loads(json.dumps(judged._record["facts"]))["accuracy"] == 80.5
+    with pytest.raises(Invalid):
+        judged.facts(drop=float("nan"))
