@@ -7,21 +7,21 @@ A mode is named as TensorFlow Lite names it. What it promises is checked against
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from inspect import getsource
 from pathlib import Path
 from types import MappingProxyType
 
-from models.card import file_sha256
+from models import flatbuffer as flatbuffers
 from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
 from models.flatbuffer import FLATBUFFER, share
 from models.store import Artifact, Store
-
-_SOURCES = ("modes.py", "flatbuffer.py")
 
 # Settings of ai-edge-quantizer for the weights of a mode, by its own names.
 Settings = Mapping[str, str | int]
@@ -74,7 +74,7 @@ def _made(mode: str, source: Artifact, settings: Settings, store: Store) -> Arti
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
         "settings": dict(settings),
-        "code": "".join(file_sha256(Path(__file__).parent / name) for name in _SOURCES),
+        "code": hashlib.sha256((getsource(quantize) + getsource(flatbuffers)).encode()).hexdigest(),
     }
 
     def build(folder: Path) -> None:

@@ -22,7 +22,7 @@ def test_memory_peak(
     with runner_of(case) as runner:
         assert runner.loaded is not None
         for length in runner.loaded.lengths:
-            runner.classify(evaluation.texts[:8], length=length)
+            runner.classify(evaluation.texts[:2], length=length)
         memory = runner.memory()
     judge.facts(memory_mb=memory.peak_mb, bare_memory_mb=memory.bare_mb)
     judge.holds(

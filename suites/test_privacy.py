@@ -18,7 +18,7 @@ def test_tweets_stay_on_the_device(
 ) -> None:
     """No connection, no file written, no process started, while real tweets are classified."""
     with runner_of(case) as runner:
-        runner.classify(evaluation.texts[:64])
+        runner.classify(evaluation.texts[:24])
         guard = runner.guard()
     judge.facts(guard=guard.network)
     tried = f"under a {guard.network} and {guard.files}, the runner tried: {list(guard.attempts)}"
