@@ -14,7 +14,7 @@ class ConvertError(RuntimeError):
 
 
 class QuantizeError(RuntimeError):
-    """A mode could not be made from the float32 FlatBuffer or the SavedModel."""
+    """A mode could not be made from the float32 FlatBuffer."""
 
 
 class FlatBufferError(ValueError):

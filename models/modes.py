@@ -32,7 +32,7 @@ class Mode:
     """What a mode promises, and how it is made.
 
     Attributes:
-        weights: dtype of every constant of at least `models.flatbuffer.SMALL` elements.
+        weights: dtype of every table of at least `models.flatbuffer.SMALL` elements.
         activations: dtype of what the operators compute.
         ratio: (least, most) bytes of the file as a share of four bytes a parameter.
         agreement: least share of tweets (percent) answered as the checkpoint's PyTorch model does.
