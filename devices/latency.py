@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 CONFIDENCE = 0.99
 WARM_UP = 5
 
@@ -103,6 +105,31 @@ def percentile_90(seconds: Iterable[float]) -> Percentile:
         percentile=0.9,
         confidence=CONFIDENCE,
     )
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of median latencies, and its two one-sided 95% bounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio_of_medians(ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0) -> Ratio:
+    """How many times as long ours took as theirs; both float64 (blocks, queries), seconds.
+
+    Blocks were measured in turn, and block n of both answered the same tweets: the figure is the
+    median over blocks of the ratio of their medians, so that long tweets and a slow minute of the
+    machine cancel out. The bounds are a bootstrap's over blocks. ValueError for other shapes, or
+    fewer than eight blocks.
+    """
+    if ours.shape != theirs.shape or ours.ndim != 2 or len(ours) < 8:
+        raise ValueError(f"blocks of {ours.shape} and {theirs.shape}: alike, and at least 8")
+    ratios = np.median(ours, axis=1) / np.median(theirs, axis=1)
+    drawn = np.random.default_rng(seed).integers(0, len(ratios), (2000, len(ratios)))
+    low, high = np.percentile(np.median(ratios[drawn], axis=1), [5, 95])
+    return Ratio(float(np.median(ratios)), float(low), float(high))
 
 
 class VirtualClock:

@@ -1,6 +1,6 @@
 """From records to cases: a case ships only if every required claim was judged and all ship."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -91,6 +91,35 @@ def assemble(subject: Subject, records: Iterable[Record]) -> VerdictFile:
         "cases": compute(ordered),
     }
     return cast(VerdictFile, {**data, "sha256": checksum(data)})
+
+
+def merge(
+    before: VerdictFile | None,
+    subject: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, Any]],
+    deselected: Sequence[dict[str, Any]],
+) -> VerdictFile:
+    """The verdict file of a run, over that of the run ``before`` which it extends, if any.
+
+    ``found``: records by the id of their test, each perhaps with the ``subject`` that its worker
+    saw. ``deselected``: records of tests that were not chosen: undecided, if their case was judged.
+    ReportError if the subjects do not agree.
+    """
+    records: dict[str, Any] = {}
+    whole = dict(subject)
+    if before:
+        records = {record["nodeid"]: record for record in before["records"]}
+        whole = merged(dict(before["subject"]), whole)
+    for nodeid, record in found.items():
+        own = dict(record)
+        whole = merged(whole, own.pop("subject", {}))
+        records[nodeid] = own
+    judged = [record["case"] for record in records.values() if record["measurements"]]
+    for record in deselected:
+        if record["nodeid"] not in records and record["case"] in judged:
+            undecided = {"verdict": Verdict.UNDECIDED.value, "reason": "deselected, not run"}
+            records[record["nodeid"]] = record | undecided
+    return assemble(cast(Subject, whole), records.values())
 
 
 def read(path: Path) -> VerdictFile:

@@ -1,9 +1,12 @@
 """What the shipped candidate is known to miss: `[[miss]]` entries of a TOML file."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from reports.decision import PASSING, Verdict
 from reports.schema import ReportError
 
 
@@ -22,6 +25,17 @@ class KnownMiss:
     raises: str
     limit: float | None = None
     only_on: str = ""
+
+    def decay(self, record: Mapping[str, Any]) -> str | None:
+        """How a record (`reports.schema.Record`) misses by more than is known, or None."""
+        for measured in record["measurements"]:
+            missed = Verdict(measured["verdict"]) not in PASSING
+            if self.limit is None or not missed or measured["sense"] not in ("at most", "at least"):
+                continue
+            sign = 1 if measured["sense"] == "at most" else -1
+            if measured["value"] is None or sign * measured["value"] > sign * self.limit:
+                return f"worse than the known miss allows ({self.limit:g}): {record['reason']}"
+        return None
 
 
 def read(path: Path) -> tuple[str | None, list[KnownMiss]]:

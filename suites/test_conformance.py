@@ -15,10 +15,10 @@ from devices.answers import logit_distance
 from devices.gateway import Answers
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
-from fixtures.verdicts import Judge
 from models.card import Card
 from models.modes import MODES
 from reports.decision import Estimate
+from reports.judge import Judge
 from tweets.corpus import Corpus
 
 AnswersOf = Callable[[Case], Answers]

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from fixtures.cases import Case
-from fixtures.verdicts import Judge
 from models.checkpoint import Checkpoint, parameter_count
 from models.flatbuffer import Contents, inspect
 from models.modes import MODES
 from models.size_reference import reference_bytes
 from reports.decision import Estimate
+from reports.judge import Judge
 
 PAPER_RATIO = 160
 

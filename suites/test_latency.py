@@ -6,29 +6,42 @@ and includes tokenization; *invoke* is the interpreter alone, within the same qu
 runner's own clock on the device, recorded through pytest-benchmark.
 
 One tweet a second is no test of a fast machine, so dynamic range must also take at most half of
-float32's time there, in the same run.
+float32's time there, in the same run. And a change must not make it slower: with
+`--baseline-flatbuffer` the same run measures an older FlatBuffer, in turn with the case's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices import health
 from devices.detection import detect
-from devices.gateway import Loaded, Timings
-from devices.latency import TIERS, Percentile, VirtualClock, percentile_90, replay
+from devices.gateway import Loaded, Runner, Timings
+from devices.latency import (
+    TIERS,
+    Percentile,
+    VirtualClock,
+    percentile_90,
+    ratio_of_medians,
+    replay,
+)
 from devices.profile import Profile
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
-from fixtures.verdicts import Judge
 from reports.decision import Estimate
+from reports.judge import Judge
 from tweets.corpus import Corpus
 
 MAX_SHARE_OF_FLOAT32 = 0.5
+MAX_SHARE_OF_BASELINE = 1.05
+BLOCK = 8  # queries, before the other FlatBuffer's turn
 CLOCK = VirtualClock()
 
 
@@ -138,3 +151,37 @@ def test_latency_at_most_half_of_float32(
     judge.facts(p90_share_of_float32=share)
     estimate = Estimate(share, "of float32's p90", "ratio of p90 with early stopping, one run")
     judge.at_most("text→label latency", estimate, MAX_SHARE_OF_FLOAT32)
+
+
+def test_latency_no_slower_than_baseline(
+    case: Case, baseline_flatbuffer: Path, evaluation: Corpus, pytestconfig: pytest.Config,
+    open_runner: Callable[[Case, Path], AbstractContextManager[Runner]],
+    flatbuffer_of: Callable[[Case], Path], judge: Judge,
+) -> None:  # fmt: skip
+    """Median text→label against the older FlatBuffer, eight queries in turn, one thread each."""
+    tier = TIERS[pytestconfig.getoption("tier")]
+    ours: list[np.ndarray] = []
+    theirs: list[np.ndarray] = []
+    with (
+        open_runner(case, flatbuffer_of(case)) as runner,
+        open_runner(case, baseline_flatbuffer) as older,
+    ):
+        before, cpu = health.snapshot(), 0.0
+        for block in range(tier.queries // BLOCK):
+            texts = evaluation.texts[block * BLOCK : (block + 1) * BLOCK]
+            # Whoever is second finds a warmer machine, so they take turns in that as well.
+            sides = [(runner, ours), (older, theirs)]
+            for side, seconds in sides[:: -1 if block % 2 else 1]:
+                found = side.measure(
+                    texts, min_queries=BLOCK, min_seconds=0, warm_up=1 if block else tier.warm_up
+                )
+                seconds.append(found.seconds[:BLOCK])
+                cpu += found.cpu_seconds
+        fault = health.verdict(before, health.snapshot(), runner_cpu_s=cpu)
+    if fault:
+        judge.invalid(fault)
+    ratio = ratio_of_medians(np.array(ours), np.array(theirs))
+    judge.facts(median_share_of_baseline=ratio.value)
+    statistic = f"median ratio of {len(ours)} blocks in turn, upper one-sided 95% bound"
+    estimate = Estimate(ratio.value, "of the baseline's time", statistic, ratio.low, ratio.high)
+    judge.at_most("text→label latency", estimate, MAX_SHARE_OF_BASELINE)

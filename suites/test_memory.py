@@ -10,8 +10,8 @@ from __future__ import annotations
 from devices.profile import Profile
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
-from fixtures.verdicts import Judge
 from reports.decision import Estimate
+from reports.judge import Judge
 from tweets.corpus import Corpus
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
-from fixtures.verdicts import Judge
+from reports.judge import Judge
 from tweets.corpus import Corpus
 
 

@@ -16,10 +16,10 @@ import pytest
 from devices.gateway import Answers, Timings
 from devices.profile import profile
 from fixtures.cases import Case
-from fixtures.verdicts import Judge
 from models.flatbuffer import Contents
 from models.modes import MODES
 from reports.decision import DoesNotShip, Invalid, Undecided
+from reports.judge import Judge
 from tweets.corpus import Corpus
 
 
@@ -156,6 +156,35 @@ def test_dynamic_range_slower_than_half_of_float32_does_not_ship(judged: Judge) 
         ask(CASE, lambda case: _measured(40 if case.mode == "float32" else 22), _fresh())
     with pytest.raises(Invalid):
         ask(CASE, lambda case: _measured(9, "x" if case.mode == "float32" else None), _fresh())
+
+
+@pytest.mark.parametrize(("factor", "error"), [(1.0, None), (1.02, None), (1.1, DoesNotShip)])
+def test_slower_than_the_baseline_flatbuffer_does_not_ship(
+    factor: float, error: type[Exception] | None, pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(test_latency.health, "verdict", lambda *_, **__: None)
+    random, older = np.random.default_rng(5), Path("older.tflite")
+
+    @contextmanager
+    def opened(case: Case, flatbuffer: Path) -> Any:
+        slow = 0.02 * (1.0 if flatbuffer == older else factor)
+        yield SimpleNamespace(
+            measure=lambda texts, **_: SimpleNamespace(
+                seconds=random.normal(slow, slow / 50, len(texts)), cpu_seconds=0.0
+            )
+        )
+
+    def ask() -> None:
+        test_latency.test_latency_no_slower_than_baseline(
+            CASE, older, TWEETS, pytestconfig, opened, lambda case: Path("ours.tflite"), _fresh()
+        )
+
+    if error is None:
+        ask()
+    else:
+        with pytest.raises(error, match=r"1\.\d+ of the baseline's time"):
+            ask()
 
 
 # Memory and privacy, with a runner that is made up

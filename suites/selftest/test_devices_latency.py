@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -11,6 +12,7 @@ from devices.latency import (
     overs_allowed,
     percentile_90,
     queries_needed,
+    ratio_of_medians,
     replay,
 )
 
@@ -50,6 +52,22 @@ def test_every_tier_measures_long_enough_for_a_percentile() -> None:
     for name, tier in TIERS.items():
         assert tier.queries >= queries_needed(0.9), name
         assert tier.warm_up >= 5, name
+
+
+def test_a_ratio_of_medians_forgives_a_slow_minute_and_sees_ten_percent() -> None:
+    random = np.random.default_rng(3)
+    minutes = random.choice([1.0, 1.6], 16)[:, None]  # another process, half of the time
+    ours, theirs = (minutes * random.normal(0.03, 0.002, (16, 8)) for _ in range(2))
+    same = ratio_of_medians(ours, theirs)
+    assert same.low < 1 < same.high < 1.05
+    slower = ratio_of_medians(1.1 * ours, theirs)
+    assert slower.value == pytest.approx(1.1 * same.value)
+    assert slower.low > 1.05
+
+
+def test_a_ratio_needs_blocks_that_were_measured_in_turn() -> None:
+    with pytest.raises(ValueError, match="alike"):
+        ratio_of_medians(np.ones((16, 8)), np.ones((8, 16)))
 
 
 @pytest.mark.benchmark(timer=CLOCK)

@@ -324,6 +324,20 @@ def test_a_case_does_not_ship_on_a_part_of_its_tests(
     assert {case["verdict"] for case in house.read()["cases"]} == {"ships"}
 
 
+def test_one_worker_runs_all_tests_of_a_case(house: House) -> None:
+    """What its FlatBuffer answers is asked once, so a second worker would wait for the first."""
+    tell = """
+    import os, pathlib
+    pathlib.Path("ran", f"{case.mode}-{os.environ['PYTEST_XDIST_WORKER']}").touch()
+"""
+    for claim in ("accuracy", "conformance", "privacy"):
+        house.claim(claim, (SHIPS + tell) + (SHIPS + tell).replace("test_it", "test_too"))
+    (house.pytester.path / "ran").mkdir()
+    house.run("-n", "2", "--dist", "loadgroup")
+    ran = sorted(path.name.split("-")[0] for path in (house.pytester.path / "ran").iterdir())
+    assert ran == ["float32", "int4"]
+
+
 def test_a_projected_speed_conforms_and_does_not_ship(house: House) -> None:
     for claim in ("footprint", "accuracy", "memory", "conformance", "privacy"):
         house.claim(claim, SHIPS)
