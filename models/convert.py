@@ -15,7 +15,7 @@ from models.flatbuffer import FLATBUFFER
 from models.layers import Layers
 from models.store import Artifact, Store
 
-LENGTHS = (16, 32, 64, MAX_TOKENS)
+LENGTHS = (24, 40, 64, MAX_TOKENS)
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SOURCES = ("layers.py", "bert.py", "mobilebert.py", "convert.py")
 
