@@ -16,6 +16,7 @@ from typing import Any
 
 from models.errors import CardError
 from tweets.corpus import Corpus
+from tweets.measures import accuracy, balanced_accuracy, macro_f1
 
 SCHEMA = 1
 
@@ -53,6 +54,7 @@ class Card:
         cls,
         checkpoint: Path,
         *,
+        name: str,
         parameters: int,
         tweets: Corpus,
         logits: list[list[float]],
@@ -62,7 +64,7 @@ class Card:
         rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
         weights = checkpoint / "model.safetensors"
         return cls(
-            name=checkpoint.name,
+            name=name,
             weights_sha256=file_sha256(weights),
             tokenizer_sha256=file_sha256(checkpoint / "tokenizer.json"),
             size_bytes=weights.stat().st_size,
@@ -83,18 +85,22 @@ class Card:
         beside.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> Card:
-        """Read a card.
+    def load(cls, path: Path, command: str | None = None) -> Card:
+        """Read a card; ``command`` records it, and is told where it has to be.
 
         Raises:
             CardError: missing, not a card, or edited since it was recorded.
         """
-        record_again = "record it again: python -m models record CHECKPOINT"
+        record = command or f"python -m models record {path.parent}"
+        record_again = f"record it again: {record}"
         try:
             body = json.loads(path.read_text())
             schema, digest = body.pop("schema"), body.pop("sha256")
         except FileNotFoundError:
-            raise CardError(f"{path}: no card; {record_again}") from None
+            raise CardError(
+                f"{path}: no card; this records what the checkpoint answers (environment: train; "
+                f"with the same --tweets): {record}"
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CardError(f"{path}: not a card ({error!r}); {record_again}") from None
         if schema != SCHEMA:
@@ -126,6 +132,21 @@ class Card:
                 f"card of {self.name}: it answers other tweets ({self.corpus}, "
                 f"{len(self.logits)}) than {tweets.name} ({len(tweets)}); record it again on these"
             )
+
+    def figures(self, tweets: Corpus) -> dict[str, Any]:
+        """What the model is and how it answers: name, parameters, bytes (of float32 weights, and of
+        them with Adam's two moments: 4 and 12 bytes a parameter); accuracy, balanced accuracy and
+        macro F1 in percent."""
+        labels, classes = tweets.labels, len(self.label_names)
+        return {
+            "name": self.name,
+            "parameters": self.parameters,
+            "weights_bytes": 4 * self.parameters,
+            "training_checkpoint_bytes": 12 * self.parameters,
+            "accuracy": 100 * accuracy(labels, self.predictions),
+            "balanced_accuracy": 100 * balanced_accuracy(labels, self.predictions),
+            "macro_f1": 100 * macro_f1(labels, self.predictions, classes),
+        }
 
 
 def file_sha256(path: Path) -> str:

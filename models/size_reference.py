@@ -23,7 +23,12 @@ BERT_LARGE: dict[str, Any] = {
 }
 
 
+def reference_parameters(classes: int) -> int:
+    """Parameters of BERT-large with ``classes`` outputs."""
+    return parameter_count({**BERT_LARGE, "id2label": dict.fromkeys(range(classes))})
+
+
 def reference_bytes(classes: int) -> dict[str, int]:
     """Bytes of BERT-large with ``classes`` outputs: ``weights`` and ``training_checkpoint``."""
-    parameters = parameter_count({**BERT_LARGE, "id2label": dict.fromkeys(range(classes))})
+    parameters = reference_parameters(classes)
     return {"weights": 4 * parameters, "training_checkpoint": 12 * parameters}

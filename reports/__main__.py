@@ -22,6 +22,8 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="the table of a run")
     show.add_argument("run", type=Path, help="verdicts.json, or the folder it is in")
     show.add_argument("--markdown", action="store_true")
+    paper = commands.add_parser("paper", help="references, candidate and cases, as a paper would")
+    paper.add_argument("run", type=Path)
     two = commands.add_parser("compare", help="what differs between two runs")
     two.add_argument("one", type=Path, metavar="A")
     two.add_argument("other", type=Path, metavar="B")
@@ -67,6 +69,9 @@ def _run(options: argparse.Namespace) -> int:
     run = cases.read(options.run)
     if options.command == "show":
         print(render.markdown(run) if options.markdown else render.terminal(run))
+        return 0
+    if options.command == "paper":
+        print(render.paper(run))
         return 0
     if options.command == "baseline":
         write_baseline(run, options.out)

@@ -183,3 +183,59 @@ def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], left
     figures = len(headings) - left - 1
     rule = ["---"] * left + ["---:"] * figures + ["---"]
     return [f"| {' | '.join(map(_cell, row))} |" for row in (headings, rule, *rows)]
+
+
+def paper(data: VerdictFile) -> str:
+    """The table of a paper, in Markdown: references, the candidate in PyTorch, then each case."""
+    headings = ["model", "runtime", "parameters (M)", "MB", "smaller than BERT-large's weights"]
+    headings += ["than its training checkpoint", "accuracy (%)", "balanced (%)", "macro F1 (%)"]
+    headings += ["drop [95% bounds]", "p90 (ms)", "tweets/s", "memory (MB)", "verdict"]
+    about: Mapping[str, Any] = data["subject"].get("models", {})
+    percents = ("accuracy", "balanced_accuracy", "macro_f1")
+    rows = []
+    for role, model in about.items():
+        kept = [_figure(f, "{:.1f}")(model) for f in percents]
+        megabytes = f"{model['weights_bytes'] / 1e6:.1f}"
+        millions = f"{model['parameters'] / 1e6:.1f}"
+        ratios = _ratios(about, model["weights_bytes"])
+        named = [f"{model['name']} ({role})", "", millions, megabytes]
+        rows.append([*named, *ratios, *kept, *[MISSING] * 4, ""])
+    candidate = about.get("candidate, PyTorch", {})
+    millions = f"{candidate['parameters'] / 1e6:.1f}" if candidate else MISSING
+    for found in data["cases"]:
+        facts: Mapping[str, Any] = found["facts"]
+        size: int | None = facts.get("size_bytes")
+        rows.append(
+            [
+                f"{candidate.get('name', 'candidate')}, {found['case']['mode']}",
+                f"{found['case']['runtime']} on {found['case']['device']}",
+                millions,
+                _megabytes(facts),
+                *(_ratios(about, size) if size else [MISSING] * 2),
+                *(_figure(f, "{:.1f}")(facts) for f in percents),
+                _drop(data, found),
+                *(_figure(f, "{:.1f}")(facts) for f in ("p90_ms", "tweets_per_s")),
+                _figure("memory_mb", "{:.0f}")(facts),
+                found["verdict"],
+            ]
+        )
+    note = (
+        "MB of 10^6 bytes, of float32 weights or of the FlatBuffer. BERT-large is the size "
+        "reference; the drop is against the accuracy reference, in points. "
+    )
+    return "\n".join([*_markdown_table(headings, rows, left=2), "", note + subject(data)])
+
+
+def _ratios(about: Mapping[str, Any], size: int) -> list[str]:
+    """BERT-large's two bases over a size in bytes."""
+    reference = about.get("size reference", {})
+    bases = (reference.get("weights_bytes"), reference.get("training_checkpoint_bytes"))
+    return [MISSING if base is None else f"{base / size:.1f}×" for base in bases]
+
+
+def _drop(data: VerdictFile, found: CaseVerdict) -> str:
+    for record in data["records"]:
+        for m in record["measurements"] if record["case"] == found["case"] else ():
+            if m["name"] == "accuracy drop" and None not in (m["value"], m["low"], m["high"]):
+                return f"{m['value']:.1f} [{m['low']:.1f}, {m['high']:.1f}]"
+    return MISSING

@@ -107,6 +107,7 @@ class Subject(TypedDict, total=False):
     corpus: str
     splits: dict[str, str]
     accuracy_reference: str
+    models: dict[str, Any]  # by role: name, parameters, bytes, accuracies in percent
     board_key: Any  # text, or an object of texts
     tools: dict[str, str]
 

@@ -294,3 +294,28 @@ def test_the_sentence_names_every_verdict() -> None:
 def test_markdown_shows_the_same_figures(run: Path) -> None:
     shown = render.markdown(cases.read(run))
     assert "| host | ai-edge-litert | dynamic_range | 25.7 |" in shown
+
+
+def test_the_paper_s_table_names_every_model_and_both_bases(tmp_path: Path) -> None:
+    about: dict[str, Any] = {
+        "size reference": {
+            "name": "BERT-large", "parameters": 335_000_000, "weights_bytes": 1_340_000_000,
+            "training_checkpoint_bytes": 4_020_000_000,
+        },
+        "accuracy reference": {
+            "name": "teacher", "parameters": 22_000_000, "weights_bytes": 88_000_000,
+            "training_checkpoint_bytes": 264_000_000, "accuracy": 81.0, "macro_f1": 80.0,
+        },
+    }  # fmt: skip
+    drop = record("accuracy", "float32", {})
+    drop["measurements"][0] |= {"name": "accuracy drop", "value": 1.4, "low": 0.9, "high": 1.9}
+    data = cases.assemble({"models": about}, [*records(), drop])
+    rows = [line for line in render.paper(data).splitlines() if line.startswith("| ")][2:]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == [
+        "BERT-large (size reference)",
+        "teacher (accuracy reference)",
+        "candidate, dynamic_range",
+        "candidate, float32",
+    ]
+    assert "| 15.2× | 45.7× | 81.0 |" in rows[1]
+    assert "1.4 [0.9, 1.9]" in rows[3] and "13.5× | 40.6×" in rows[3]
