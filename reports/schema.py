@@ -58,6 +58,7 @@ class Facts(TypedDict, total=False):
     accuracy_low: float
     accuracy_high: float
     balanced_accuracy: float
+    entity_mean_accuracy: float
     drop: float
     drop_high: float
     balanced_drop: float

@@ -16,16 +16,17 @@ import numpy as np
 
 from devices.gateway import Answers
 from fixtures.cases import Case
-from fixtures.verdicts import Judge
 from models.card import Card
 from models.modes import MODES
 from reports.decision import Estimate
+from reports.judge import Judge
 from tweets.corpus import Corpus
 from tweets.measures import (
     Interval,
     accuracy,
     balanced_accuracy,
     confusion_matrix,
+    entity_mean,
     macro_f1,
     proportion,
     sampled_drop,
@@ -72,6 +73,9 @@ def test_accuracy_drop(
         drop_high=drop.high,
         reference_accuracy=100 * accuracy(evaluation.labels, reference.predictions),
     )
+    if tweets.entities:
+        mean = entity_mean(tweets.labels, answers.predictions, tweets.entities)
+        judge.facts(entity_mean_accuracy=100 * mean)
     _judge_drop(judge, "accuracy drop", drop)
 
 

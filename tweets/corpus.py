@@ -6,7 +6,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+POLARITY = ("negative", "neutral", "positive")
 
 
 class TweetsError(ValueError):
@@ -23,17 +26,27 @@ class Corpus:
         labels: one index into ``label_names`` a tweet.
         label_names: the classes, in the order of a classifier's logits.
         entities: the company each tweet is about, where the source says.
+        ids: the tweets' own ids, where the source says. One tweet can be about two companies, so
+            a tweet of the corpus is named by its entity and its id.
+        times: when each was written, in seconds since 1970 (UTC), where the source says.
+        origins: the tweet that each is marked as a near-duplicate of, by entity and id, or the
+            tweet itself; where the source marks near-duplicates.
+        met: what its reader met and left out, in tweets or files, by name.
     """
 
     name: str
-    texts: tuple[str, ...]
+    texts: tuple[str, ...] = field(repr=False)  # nor ids: some may not be passed on, by a log
     labels: tuple[int, ...]
     label_names: tuple[str, ...]
     entities: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = field(default=None, repr=False)
+    times: tuple[int, ...] | None = None
+    origins: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    met: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        columns = [self.labels] + ([self.entities] if self.entities is not None else [])
-        if any(len(column) != len(self.texts) for column in columns):
+        columns = (self.labels, self.entities, self.ids, self.times, self.origins)
+        if any(column is not None and len(column) != len(self.texts) for column in columns):
             raise TweetsError(f"{self.name}: columns of different lengths")
         if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.label_names):
             raise TweetsError(f"{self.name}: a label is outside {list(self.label_names)}")
@@ -43,13 +56,12 @@ class Corpus:
 
     def take(self, indices: Sequence[int], name: str | None = None) -> Corpus:
         """The tweets at ``indices``, in that order."""
-        return Corpus(
-            name or self.name,
-            tuple(self.texts[i] for i in indices),
-            tuple(self.labels[i] for i in indices),
-            self.label_names,
-            None if self.entities is None else tuple(self.entities[i] for i in indices),
-        )
+        columns = ("texts", "labels", "entities", "ids", "times", "origins")
+        given = {c: values for c in columns if (values := getattr(self, c)) is not None}
+        taken: dict[str, Any] = {
+            c: tuple(values[i] for i in indices) for c, values in given.items()
+        }
+        return replace(self, name=name or self.name, **taken)
 
     def counts(self) -> dict[str, int]:
         """Tweets a class, in the order of ``label_names``."""

