@@ -6,22 +6,35 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.errors import CardError, CheckpointError
+from models.card import Card
+from models.errors import CardError, CheckpointError, SaveError
 from models.store import Store
+from tweets import replab
 from tweets.corpus import TweetsError
+from tweets.measures import scores
+from tweets.readers import read
+from tweets.splits import split
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 when it did what it says, 2 when the input is at fault."""
+    """Run one command; 0 when it did what it says, 2 when the input or the disk is at fault."""
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    where = "a folder, or a hub id (org/name, org/name@REVISION)"
     finetune = commands.add_parser("finetune", help="train an encoder on labelled tweets")
-    finetune.add_argument("checkpoint", help="a folder in Hugging Face layout, or a hub id")
+    finetune.add_argument("checkpoint", help=f"a checkpoint: {where}")
     distil = commands.add_parser("distil", help="train a MobileBERT from a fine-tuned teacher")
-    distil.add_argument("teacher", help="a fine-tuned checkpoint: folder or hub id")
+    distil.add_argument("teacher", help=f"a fine-tuned checkpoint: {where}")
+    distil.add_argument("--student", help="a student to go on from, instead of a fresh MobileBERT")
     distil.add_argument("--hidden-weight", type=float, default=1.0)
+    distil.add_argument("--varied-share", type=float, default=0.0)
     record = commands.add_parser("record", help="write a checkpoint's card anew")
-    record.add_argument("checkpoint", type=Path)
+    record.add_argument("checkpoint", help=f"a fine-tuned checkpoint: {where}")
+    record.add_argument("--out", type=Path, help="a folder for a copy of it with its card")
+    score = commands.add_parser("score", help="a card's measures, beside those of constant answers")
+    score.add_argument("card", type=Path, help="the folder of the card")
+    score.add_argument("--run", type=Path, help="write its answers in RepLab 2013's run format")
+    score.add_argument("--gold", type=Path, help="write the labels so, for RepLab's own scorer")
     prune = commands.add_parser("prune", help="delete what the store keeps and nobody needs")
     prune.add_argument("--store", type=Path, default=Path(".store"))
     prune.add_argument("--older-than-days", type=float, default=30.0)
@@ -30,16 +43,20 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--epochs", type=float, default=epochs)
         command.add_argument("--learning-rate", type=float, default=rate)
         command.add_argument("--seed", type=int, default=0)
-    for command in (finetune, distil, record):
-        command.add_argument("--tweets", default="brands", help="brands, a file, folder or id")
+    for command in (finetune, distil, record, score):
+        command.add_argument(
+            "--tweets", default="brands", help="brands, replab2013, a file, folder or id"
+        )
+        command.add_argument("--replab-root", type=Path, help="the folder of RepLab 2013")
+        command.add_argument("--replab-text", type=Path, help="the text of its tweets, fetched")
     args = parser.parse_args(argv)
     if args.command == "prune":
         for path in Store(args.store).prune(args.older_than_days):
             print(f"deleted {path}")
         return 0
     try:
-        return _train(args)
-    except (CardError, CheckpointError, TweetsError) as error:
+        return _score(args) if args.command == "score" else _train(args)
+    except (CardError, CheckpointError, SaveError, TweetsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -47,22 +64,41 @@ def main(argv: list[str] | None = None) -> int:
 def _train(args: argparse.Namespace) -> int:
     # PyTorch lives only in the training environment; other commands do without it.
     from models import training
-    from tweets.readers import read
-    from tweets.splits import split
 
-    splits = split(read(args.tweets))
+    splits = split(read(args.tweets, args.replab_root, args.replab_text))
     if args.command == "record":
-        training.record_card(args.checkpoint, splits)
+        training.record_checkpoint(args.checkpoint, splits, args.out)
+        print(f"card: {(args.out or Path(args.checkpoint)) / 'card.json'}")
         return 0
     hp = training.Hyperparameters(
         epochs=args.epochs, learning_rate=args.learning_rate, seed=args.seed,
         hidden_weight=getattr(args, "hidden_weight", 0.0),
+        varied_share=getattr(args, "varied_share", 0.0),
     )  # fmt: skip
     if args.command == "finetune":
         training.finetune(args.checkpoint, splits, args.out, hp)
     else:
-        training.distil(args.teacher, splits, args.out, hp)
+        training.distil(args.teacher, splits, args.out, hp, args.student)
     print(f"checkpoint and card: {args.out}")
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    splits = split(read(args.tweets, args.replab_root, args.replab_text))
+    tweets, in_train = splits.evaluation, splits.train.counts()
+    card = Card.load(args.card / "card.json")
+    card.require(tweets)
+    answers = {card.name: card.predictions}
+    for index, name in enumerate(tweets.label_names):
+        most = " (most of train)" if in_train[name] == max(in_train.values()) else ""
+        answers[f"always {name}{most}"] = (index,) * len(tweets)
+    for who, given in answers.items():
+        measured = ", ".join(f"{name} {x:.1f}%" for name, x in scores(tweets, given).items())
+        print(f"{who}: {measured}")
+    for path, labels in ((args.run, card.predictions), (args.gold, tweets.labels)):
+        if path:
+            replab.write_run(path, tweets, labels)
+            print(f"written: {path}")
     return 0
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from models.card import file_sha256
+from models.card import Card, file_sha256
 from models.errors import CheckpointError
+from models.hub import Source, locate
 
 # The longest signature; what is longer is cut off, and counted.
 MAX_TOKENS = 128
@@ -37,26 +38,39 @@ class Checkpoint:
     """A trained classifier: configuration, weights and tokenizer, in one folder.
 
     Attributes:
-        path: the folder.
+        source: where it is.
         config: ``config.json`` with the library's defaults filled in.
         label_names: the classes, in the order of the logits.
         weights_sha256: of ``model.safetensors``.
     """
 
-    path: Path
+    source: Source
     config: dict[str, Any]
     label_names: tuple[str, ...]
     weights_sha256: str
 
     @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.source.path
+
+    @property
     def name(self) -> str:
         """What the report calls it."""
-        return self.path.name
+        return self.source.name
 
     @property
     def tokenizer(self) -> Path:
         """The tokenizer's file."""
         return self.path / "tokenizer.json"
+
+    def card(self) -> Card:
+        """What it answers in PyTorch, recorded.
+
+        Raises:
+            CardError: there is none, or it is no whole card; the message says the command.
+        """
+        return Card.load(self.path / "card.json", self.source.record_command)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Every parameter that the graph needs, float32, by its name in the file.
@@ -88,19 +102,17 @@ class Checkpoint:
         return found
 
 
-def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
-    """A fine-tuned checkpoint from a folder or a hub id.
+def open_checkpoint(source: str) -> Checkpoint:
+    """A fine-tuned checkpoint from a folder or a hub id (``org/name``, ``org/name@REVISION``).
 
     Raises:
         CheckpointError: nothing there, no classification head, a vocabulary that does not meet the
             tokenizer, or a configuration that the graph does not implement.
     """
-    path = Path(source)
-    if not path.is_dir():
-        path = _from_hub(source, revision)
-    missing = [name for name in FILES if not (path / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{source}: no {', '.join(missing)}; a checkpoint has {FILES}")
+    found = locate(source)
+    path = found.path
+    if not (path / "config.json").is_file():
+        raise CheckpointError(f"{source}: no config.json; a checkpoint has {', '.join(FILES)}")
     try:
         config = json.loads((path / "config.json").read_text())
     except ValueError as error:
@@ -112,6 +124,12 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
         raise CheckpointError(
             f"{source}: {', '.join(architectures) or 'a model'} without a classification head can "
             f"be trained, not judged: python -m models finetune {source} --out DIR"
+        )
+    if missing := [name for name in FILES if not (path / name).is_file()]:
+        raise CheckpointError(
+            f"{source}: no {', '.join(missing)}; a checkpoint is judged as {', '.join(FILES)}. If "
+            "transformers can read it, this writes such a copy: "
+            f"python -m models record {found.said} --out DIR"
         )
     if "id2label" not in config:
         raise CheckpointError(f"{source}: config.json has no id2label; name the classes there")
@@ -128,7 +146,7 @@ def open_checkpoint(source: str, revision: str | None = None) -> Checkpoint:
         )
     _check_vocabulary(path, config)
     names = tuple(config["id2label"][key] for key in sorted(config["id2label"], key=int))
-    return Checkpoint(path, config, names, file_sha256(path / "model.safetensors"))
+    return Checkpoint(found, config, names, file_sha256(path / "model.safetensors"))
 
 
 def parameter_count(config: dict[str, Any]) -> int:
@@ -162,20 +180,3 @@ def _check_vocabulary(path: Path, config: dict[str, Any]) -> None:
             f"{path}: tokenizer.json has {words} words, the embedding {config['vocab_size']}; "
             "a checkpoint is judged with the tokenizer it was trained with"
         )
-
-
-def _from_hub(source: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(
-            snapshot_download(source, revision=revision, allow_patterns=[*FILES, "card.json"])
-        )
-    except HFValidationError:
-        raise CheckpointError(f"{source}: no such folder, and not a hub id") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"{source}: no such folder, and the hub did not give it ({type(error).__name__}): "
-            "check the id, your access to it (hf auth login) and the network"
-        ) from None

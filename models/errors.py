@@ -5,6 +5,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be judged; the message says what is wrong and what to do."""
 
 
+class SaveError(RuntimeError):
+    """A file of a checkpoint could not be written; what was there before is still whole."""
+
+
 class CardError(ValueError):
     """A card that is missing, edited, or about other tweets or weights."""
 

@@ -1,16 +1,20 @@
 """Fine-tuning and distillation, in PyTorch, with transformers' models and `Trainer`.
 
-Both write a checkpoint in Hugging Face layout and its card. Both resume: killed half-way, the same
-command goes on from the last whole training checkpoint in ``OUT/training``. What is trained on is
-the train split alone; progress is judged on the validation split; the evaluation split is only
-answered once, at the end, for the card.
+Both start from a folder or a hub id, and write a checkpoint in Hugging Face layout and its card.
+Both resume: killed half-way, the same command goes on from the last whole training checkpoint in
+``OUT/training``; the checkpoint that OUT has stays as it is until the next one and its card are
+whole. What is trained on is the train split alone; progress is judged on the validation split; the
+evaluation split is only answered once, at the end, for the card.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
+from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
@@ -30,11 +36,16 @@ from transformers import (
 )
 
 from models.card import Card, software_versions
+from models.checkpoint import FILES as JUDGED
 from models.checkpoint import MAX_TOKENS
-from models.errors import CheckpointError
+from models.errors import CardError, CheckpointError, SaveError
+from models.hub import FILES, Source, locate
 from tweets.corpus import Corpus
 from tweets.measures import accuracy, balanced_accuracy, macro_f1
 from tweets.splits import Splits
+
+UNLABELLED = -100  # PyTorch's own mark of a label that does not count
+FIRST_WORD = 999  # "!": what comes before it in BERT's uncased vocabulary is special or unused
 
 
 @dataclass(frozen=True)
@@ -48,46 +59,169 @@ class Hyperparameters:
     weight_decay: float = 0.01
     temperature: float = 2.0
     hidden_weight: float = 1.0
+    varied_share: float = 0.0
     seed: int = 0
 
 
 def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
-    """Train a BERT or MobileBERT encoder with a new classification head on the train split."""
+    """Train a BERT or MobileBERT encoder with a new classification head on the train split.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, or tells other classes than the tweets.
+        SaveError: no space left; what was written whole is kept.
+    """
     names = splits.train.label_names
+    found = locate(checkpoint)
     set_seed(hp.seed)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        checkpoint,
+    tokenizer, config = _tokenizer(found), _config(found)
+    if _has_head(config) and _label_names(config) != names:
+        raise CheckpointError(
+            f"{checkpoint}: its head tells {_label_names(config)}, the tweets {names}; start from "
+            "the encoder that it was made of, or name and order the classes alike in config.json "
+            "and the tweets"
+        )
+    model = _model(
+        found,
+        tokenizer,
+        new=("classifier.", "pooler."),
         num_labels=len(names),
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
-        dtype=torch.float32,
     )
     trainer = _trainer(model, tokenizer, splits, out, hp)
     _run(trainer, out)
-    return _finish(model, tokenizer, splits, out, hp)
+    start = {"checkpoint": _short(found.said)}
+    return _finish(model, tokenizer, splits, out, {**start, "hyperparameters": asdict(hp)})
 
 
-def distil(teacher: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
+def distil(
+    teacher: str, splits: Splits, out: Path, hp: Hyperparameters, student: str | None = None
+) -> Card:
     """Train a MobileBERT from nothing but a fine-tuned teacher and the train split.
+
+    ``student``: a checkpoint that learned from such a teacher before, to go on from.
 
     Loss: KL divergence to the teacher's logits at ``temperature`` (Hinton et al. 2015), half the
     cross-entropy, and ``hidden_weight`` times the mean squared distance between projected hidden
     states of every fourth student layer and the teacher's layer-normalised ones (Jiao et al. 2020).
+    ``varied_share`` of the tweets are varied (see `Varied`): of those only the teacher's answer
+    is learned.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be read, tells other classes than the tweets, or the
+            student's vocabulary is not the teacher's.
+        SaveError: no space left; what was written whole is kept.
     """
+    names = splits.train.label_names
+    found = locate(teacher)
+    start = {"teacher": _short(found.said)}
     set_seed(hp.seed)
-    teacher_model = AutoModelForSequenceClassification.from_pretrained(teacher, dtype=torch.float32)
-    names = tuple(teacher_model.config.id2label[i] for i in range(teacher_model.config.num_labels))
-    if names != splits.train.label_names:
+    _require_labels(found, names, "fine-tune the teacher on these tweets first")
+    tokenizer = _tokenizer(found)
+    teacher_model = _model(found, tokenizer)
+    if student:
+        known = locate(student)
+        start["student"] = _short(known.said)
+        learner = _known_student(known, tokenizer, names)
+    else:
+        learner = fresh_mobilebert(teacher_model, names)
+    model = Distillation(learner, teacher_model, hp)
+    trainer = _trainer(model, tokenizer, splits, out, hp)
+    if hp.varied_share:
+        table = teacher_model.get_input_embeddings().weight.detach()
+        trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
+    _run(trainer, out)
+    return _finish(learner, tokenizer, splits, out, {**start, "hyperparameters": asdict(hp)})
+
+
+def _known_student(found: Source, tokenizer: Any, names: tuple[str, ...]) -> Any:
+    """A student, if its word pieces are those of the teacher's tokenizer and its classes theirs."""
+    own = _tokenizer(found)
+    if own.get_vocab() != tokenizer.get_vocab():
         raise CheckpointError(
-            f"{teacher}: its labels {names} are not the tweets' {splits.train.label_names}; "
-            "fine-tune the teacher on these tweets first (python -m models finetune)"
+            f"{found.said}: its vocabulary is not the teacher's, so the two would read different "
+            "tweets; distil into a student of the teacher's own vocabulary"
         )
-    tokenizer = AutoTokenizer.from_pretrained(teacher)
-    student = fresh_mobilebert(teacher_model, names)
-    model = Distillation(student, teacher_model, hp)
-    _run(_trainer(model, tokenizer, splits, out, hp), out)
-    return _finish(student, tokenizer, splits, out, hp)
+    _require_labels(found, names, "distil into a student that learned these classes")
+    return _model(found, own)
+
+
+def _require_labels(found: Source, names: tuple[str, ...], do: str) -> None:
+    """Raises CheckpointError unless the checkpoint tells exactly the classes ``names``."""
+    config = _config(found)
+    if not _has_head(config):
+        raise CheckpointError(
+            f"{found.said}: it has no classification head; {do} "
+            f"(python -m models finetune {found.said} --out DIR)"
+        )
+    if _label_names(config) != names:
+        raise CheckpointError(
+            f"{found.said}: its labels {_label_names(config)} are not the tweets' {names}; {do} "
+            "(python -m models finetune), or name and order the classes alike in config.json and "
+            "the tweets"
+        )
+
+
+def _has_head(config: Any) -> bool:
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+
+
+def _label_names(config: Any) -> tuple[str, ...]:
+    return tuple(config.id2label[i] for i in sorted(config.id2label))
+
+
+@contextmanager
+def _reading(found: Source) -> Iterator[None]:
+    """Raises CheckpointError for whatever a library raises of files that it cannot read."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # transformers, PyTorch and safetensors raise their own many types
+        raise CheckpointError(
+            f"{found.said}: not a whole checkpoint ({str(error).strip().partition(chr(10))[0]}); "
+            "fetch or train it again"
+        ) from error
+
+
+def _config(found: Source) -> Any:
+    if not (found.path / "config.json").is_file():
+        raise CheckpointError(f"{found.said}: no config.json; a checkpoint has one")
+    with _reading(found):
+        return AutoConfig.from_pretrained(found.path)
+
+
+def _tokenizer(found: Source) -> Any:
+    """Its tokenizer; without these files transformers would make one that knows no word."""
+    if not any((found.path / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise CheckpointError(f"{found.said}: no tokenizer.json and no vocab.txt; it needs either")
+    with _reading(found):
+        return AutoTokenizer.from_pretrained(found.path)
+
+
+def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: Any) -> Any:
+    """Its classifier in float32; parameters whose names contain one of ``new`` may be missing.
+
+    Raises:
+        CheckpointError: a file is not whole, a parameter is missing or of another shape, or the
+            tokenizer has more words than the embedding.
+    """
+    with _reading(found):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            found.path, dtype=torch.float32, output_loading_info=True, **config
+        )
+    missing = sorted(n for n in info["missing_keys"] if not any(part in n for part in new))
+    if missing:
+        raise CheckpointError(
+            f"{found.said}: its weights have no {missing[0]}, which config.json promises "
+            f"({len(missing)} parameters are missing); fetch or train it again"
+        )
+    if len(tokenizer) > model.config.vocab_size:
+        raise CheckpointError(
+            f"{found.said}: its tokenizer has {len(tokenizer)} words, its embedding "
+            f"{model.config.vocab_size}; use the tokenizer that it was trained with"
+        )
+    return model
 
 
 def fresh_mobilebert(teacher: Any, names: tuple[str, ...]) -> MobileBertForSequenceClassification:
@@ -150,7 +284,8 @@ class Distillation(torch.nn.Module):
         soft = F.kl_div(
             F.log_softmax(logits / t, -1), F.softmax(target / t, -1), reduction="batchmean"
         )
-        return t * t * soft + 0.5 * F.cross_entropy(logits, labels)
+        hard = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
+        return t * t * soft + 0.5 * hard / len(labels)
 
     def _hidden(self, states: Any, targets: Any, mask: Any) -> Any:
         real = mask.bool()
@@ -162,6 +297,46 @@ class Distillation(torch.nn.Module):
             for i, project in enumerate(self.projections)
         ]
         return torch.stack(losses).mean()
+
+
+class Varied:
+    """Batches in which a share of the tweets has other words and no label: a teacher that knows
+    more words than the train split shows can tell what they would mean.
+
+    A quarter of a varied tweet's pieces become one of their eight nearest neighbours in the
+    teacher's embedding table (after Jiao et al. 2020). Only while ``model`` trains.
+    """
+
+    def __init__(self, collate: Any, model: torch.nn.Module, table: Any, share: float) -> None:
+        """``table``: the teacher's embedding table, float32 (pieces, width)."""
+        self.collate, self.model, self.share = collate, model, share
+        self.neighbours = nearest(table, 8)
+
+    def __call__(self, tweets: list[dict[str, Any]]) -> Any:
+        batch = self.collate(tweets)
+        if not self.model.training:
+            return batch
+        ids = batch["input_ids"]
+        varied = torch.rand(len(ids)) < self.share
+        pick = torch.randint(self.neighbours.shape[1], ids.shape)
+        others = self.neighbours[ids, pick]
+        change = varied[:, None] & (torch.rand(ids.shape) < 0.25) & (ids >= FIRST_WORD)
+        batch["input_ids"] = torch.where(change, others, ids)
+        batch["labels"] = torch.where(varied, UNLABELLED, batch["labels"])
+        return batch
+
+
+def nearest(table: Any, count: int) -> Any:
+    """Of each row of ``table`` the ``count`` rows of highest cosine similarity, itself left out;
+    rows before `FIRST_WORD` are nobody's neighbour. int64 (rows, count)."""
+    unit = F.normalize(table, dim=-1)
+    found = []
+    for rows in torch.arange(len(unit)).split(2048):
+        cosine = unit[rows] @ unit.T
+        cosine[:, :FIRST_WORD] = -2
+        cosine[torch.arange(len(rows)), rows] = -2
+        found.append(cosine.topk(count).indices)
+    return torch.cat(found)
 
 
 def record(model: Any, tokenizer: Any, corpus: Corpus) -> list[list[float]]:
@@ -243,26 +418,77 @@ def _bfloat16_is_fast() -> bool:
 
 def _run(trainer: Any, out: Path) -> None:
     """Train, going on from the newest training checkpoint that was written whole."""
-    whole = sorted(
-        (path.parent for path in (out / "training").glob("checkpoint-*/trainer_state.json")),
-        key=lambda path: int(path.name.split("-")[1]),
-    )
+    whole = _whole(out)
+    for folder in (out / "training").glob("checkpoint-*"):
+        if folder not in whole:
+            shutil.rmtree(folder)  # cut off half-way: it only takes up space
     if whole:
         print(f"resuming from {whole[-1]}", flush=True)
-    trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+    with _saving(out):
+        trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
 
 
-def _finish(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
-    """Write the checkpoint beside, in half precision, then rename; then its card and README."""
+def _whole(out: Path) -> list[Path]:
+    """The training checkpoints that were written whole, oldest first: `Trainer` writes
+    ``trainer_state.json`` last."""
+    whole = []
+    for file in (out / "training").glob("checkpoint-*/trainer_state.json"):
+        try:
+            json.loads(file.read_text())
+        except ValueError:
+            continue
+        whole.append(file.parent)
+    return sorted(whole, key=lambda path: int(path.name.split("-")[1]))
+
+
+@contextmanager
+def _saving(out: Path) -> Iterator[None]:
+    """Raises SaveError for a file that could not be written, whichever library wrote it."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        said = str(error).strip().partition("\n")[0]
+        if "inline_container" in said:  # PyTorch's writer, which does not say why
+            said = "PyTorch could not write the whole of a file"
+        elif not getattr(error, "errno", None) and "while serializing" not in said:
+            raise
+        whole = _whole(out)
+        disk = next(path for path in (out, *out.absolute().parents) if path.exists())
+        raise SaveError(
+            f"{out}: cannot be written to ({said}; {shutil.disk_usage(disk).free / 1e6:.0f} MB are "
+            "free there). What was whole is kept. Free some space, or mind your rights there, and "
+            "run the same command again: it goes on from "
+            f"{whole[-1] if whole else 'the beginning'}"
+        ) from error
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """A folder beside, whose files replace those of ``out`` once all of them are whole."""
     beside = out / "writing"
-    shutil.rmtree(beside, ignore_errors=True)
-    model.to(torch.float16).save_pretrained(beside)
-    tokenizer.save_pretrained(beside)
-    for file in sorted(beside.iterdir()):
-        file.replace(out / file.name)
-    beside.rmdir()
-    command = shlex.join(["python", "-m", "models", *map(_short, sys.argv[1:])])
-    return record_card(out, splits, {"command": command, "hyperparameters": asdict(hp)})
+    with _saving(out):
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        try:
+            yield beside
+            for file in sorted(beside.iterdir()):
+                file.replace(out / file.name)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _finish(
+    model: Any, tokenizer: Any, splits: Splits, out: Path, provenance: dict[str, Any]
+) -> Card:
+    """Write the checkpoint, in half precision, and its card."""
+    with _replacing(out) as beside:
+        model.to(torch.float16).save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        return _record_card(beside, out.name, splits, {"command": _command(), **provenance})
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "models", *map(_short, sys.argv[1:])])
 
 
 def _short(argument: str) -> str:
@@ -270,24 +496,54 @@ def _short(argument: str) -> str:
     return Path(argument).name if Path(argument).is_absolute() else argument
 
 
-def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any] | None = None) -> Card:
-    """Answer the evaluation tweets with the checkpoint as written, and write ``card.json``.
+def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) -> Card:
+    """Record the card of a fine-tuned checkpoint (folder or hub id), which keeps its provenance.
 
-    Without ``provenance``, that of the card that is there is kept.
+    The card is written beside the weights or, with a copy of the checkpoint, to ``out``; what is
+    no safetensors becomes so in the copy.
+
+    Raises:
+        CheckpointError: it cannot be read, has no head or tells other classes, or it is a hub id
+            and there is no ``out``.
+        SaveError: no space left; what was written whole is kept.
     """
-    file = checkpoint / "card.json"
-    if provenance is None:
-        provenance = Card.load(file).provenance if file.exists() else {}
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, dtype=torch.float32)
-    names = tuple(model.config.id2label[i] for i in range(model.config.num_labels))
-    if names != splits.evaluation.label_names:
+    found = locate(checkpoint)
+    if found.from_hub and out is None:
         raise CheckpointError(
-            f"{checkpoint}: its labels {names} are not the tweets' {splits.evaluation.label_names}"
+            f"{checkpoint}: the card of a hub id is written with a copy of the checkpoint; "
+            f"say where: {found.record_command}"
         )
+    _require_labels(found, splits.evaluation.label_names, "fine-tune it on these tweets first")
+    try:
+        provenance = Card.load(found.path / "card.json").provenance
+    except CardError:  # none, or one that cannot be trusted
+        provenance = {"command": _command()}
+    if out is None:
+        with _saving(found.path):
+            return _record_card(found.path, found.name, splits, provenance)
+    if found.from_hub:
+        provenance["checkpoint"] = found.said
+    with _replacing(out) as beside:
+        if all((found.path / name).is_file() for name in JUDGED):
+            for pattern in FILES:
+                for file in found.path.glob(pattern):
+                    shutil.copyfile(file, beside / file.name)
+        else:
+            tokenizer = _tokenizer(found)
+            _model(found, tokenizer).save_pretrained(beside)
+            tokenizer.save_pretrained(beside)
+        return _record_card(beside, out.name, splits, provenance)
+
+
+def _record_card(folder: Path, name: str, splits: Splits, provenance: dict[str, Any]) -> Card:
+    """Answer the evaluation tweets with the checkpoint as written, and write ``card.json``."""
+    found = Source(folder, str(folder), from_hub=False)
+    tokenizer = _tokenizer(found)
+    model = _model(found, tokenizer)
     logits = record(model, tokenizer, splits.evaluation)
     card = Card.of(
-        checkpoint,
+        folder,
+        name=name,
         parameters=sum(p.numel() for p in model.parameters()),
         tweets=splits.evaluation,
         logits=logits,
@@ -297,11 +553,11 @@ def record_card(checkpoint: Path, splits: Splits, provenance: dict[str, Any] | N
             "versions": software_versions("torch", "transformers", "datasets", "tokenizers"),
         },
     )
-    card.save(file)
+    card.save(folder / "card.json")
     answers = card.predictions
     labels = splits.evaluation.labels
     print(
-        f"{checkpoint}: accuracy {100 * accuracy(labels, answers):.1f}%, balanced "
+        f"{name}: accuracy {100 * accuracy(labels, answers):.1f}%, balanced "
         f"{100 * balanced_accuracy(labels, answers):.1f}%, macro F1 "
         f"{100 * macro_f1(labels, answers, len(card.label_names)):.1f}% "
         f"on {len(labels)} evaluation tweets",

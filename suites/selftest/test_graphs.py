@@ -7,7 +7,6 @@ spread; and every planted mutant must miss by 100 times that.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -191,5 +190,5 @@ def test_a_changed_weight_changes_the_answer(model: Any) -> None:
         def weights(self) -> dict[str, np.ndarray]:
             return weights
 
-    edited = Edited(**dataclasses.asdict(checkpoint))
+    edited = Edited(**vars(checkpoint))
     assert np.abs(_answers(edited) - _expected(oracle)).max() > 100 * TOLERANCE

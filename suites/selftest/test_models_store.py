@@ -127,6 +127,7 @@ def card(tmp_path: Path) -> Card:
     (tmp_path / "tokenizer.json").write_text("words")
     return Card.of(
         tmp_path,
+        name="made up",
         parameters=3,
         tweets=TWEETS,
         logits=[[0.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.0, 1.0, 0.5]],
@@ -158,7 +159,7 @@ def test_a_file_that_is_no_card_is_told(tmp_path: Path, content: str | None) -> 
     file = tmp_path / "card.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(CardError, match="record it again"):
+    with pytest.raises(CardError, match=f"python -m models record {tmp_path}"):
         Card.load(file)
 
 

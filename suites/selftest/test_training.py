@@ -3,71 +3,41 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models.card import Card
+from models.__main__ import main
+from models.card import Card, file_sha256
 from models.checkpoint import open_checkpoint
 from models.errors import CheckpointError
-from tweets.corpus import Corpus
+from suites.selftest import made_up
+from suites.selftest.made_up import NAMES
 from tweets.splits import Splits, split
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch; tox -e selftest installs it")
 
 from models import training  # noqa: E402
 
-NAMES = ("negative", "neutral", "positive")
-WORDS = {
-    "negative": "awful bad broken",
-    "neutral": "today report says",
-    "positive": "great love it",
-}
 HP = training.Hyperparameters(epochs=2, learning_rate=5e-3, batch_size=16)
 
 
 @pytest.fixture(scope="module")
 def splits() -> Splits:
-    """Made-up tweets that a tiny model can learn: the words tell the class."""
-    rng = np.random.default_rng(0)
-    texts, labels = [], []
-    for i in range(400):
-        label = i % 3
-        filler = " ".join(f"w{n}" for n in rng.integers(0, 60, 6))
-        texts.append(f"{WORDS[NAMES[label]]} {filler} n{i}")
-        labels.append(label)
-    return split(Corpus("made up", tuple(texts), tuple(labels), NAMES))
+    """Made-up tweets that a tiny model can learn."""
+    return split(made_up.tweets())
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tiny BERT without a head, as a hub gives a pre-trained one."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *" ".join(WORDS.values()).split()]
-    words += [f"w{n}" for n in range(60)]
-    tokenizer = Tokenizer(
-        models.WordPiece({word: i for i, word in enumerate(words)}, unk_token="[UNK]")
-    )
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    folder = tmp_path_factory.mktemp("encoder")
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(folder)  # fmt: skip
-    torch.manual_seed(0)
-    BertModel(
-        BertConfig(
-            vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-            intermediate_size=64, max_position_embeddings=128,
-        )
-    ).save_pretrained(folder)  # fmt: skip
-    return str(folder)
+    return str(made_up.write_bert(tmp_path_factory.mktemp("encoder")))
 
 
 @pytest.fixture(scope="module")
@@ -101,22 +71,144 @@ def test_a_finished_training_is_not_begun_again(
     half = tuned / "training" / "checkpoint-99999"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
+    cut = tuned / "training" / "checkpoint-88888"
+    cut.mkdir()
+    (cut / "trainer_state.json").write_text('{"epoch": 2.0, "glob')
     training.finetune(encoder, splits, tuned, HP)
     said = capsys.readouterr().out
     assert "resuming from" in said
     assert "99999" not in said
+    assert "88888" not in said
+    assert not half.exists(), "it only takes up space"
+    assert not cut.exists(), "it only takes up space"
     assert Card.load(tuned / "card.json").logits == before
 
 
-def test_a_teacher_of_other_labels_is_refused(tuned: Path, splits: Splits, tmp_path: Path) -> None:
-    for file in tuned.iterdir():
-        if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    config: dict[str, Any] = json.loads((tmp_path / "config.json").read_text())
-    config["id2label"] = {"0": "positive", "1": "neutral", "2": "negative"}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_path: Path) -> None:
+    teacher = str(made_up.write_bert(tmp_path / "teacher", NAMES[::-1]))
     with pytest.raises(CheckpointError, match="fine-tune the teacher on these tweets first"):
-        training.distil(str(tmp_path), splits, tmp_path / "out", HP)
+        training.distil(teacher, splits, tmp_path / "out", HP)
+    with pytest.raises(CheckpointError, match=f"python -m models finetune {encoder}"):
+        training.distil(encoder, splits, tmp_path / "out", HP)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "fillers", "said"),
+    [
+        (NAMES, 59, "its vocabulary is not the teacher's, so the two would read different tweets"),
+        (("bad", "good"), 60, r"its labels \('bad', 'good'\) are not the tweets'"),
+    ],
+)
+def test_a_student_that_does_not_fit_its_teacher_is_refused(
+    splits: Splits, tmp_path: Path, names: tuple[str, ...], fillers: int, said: str
+) -> None:
+    teacher = made_up.write_bert(tmp_path / "teacher", NAMES)
+    student = made_up.write_bert(tmp_path / "student", names, fillers)
+    with pytest.raises(CheckpointError, match=said):
+        training.distil(str(teacher), splits, tmp_path / "out", HP, str(student))
+    assert not (tmp_path / "out").exists()
+
+
+def _cut(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def _promise_a_layer_more(folder: Path) -> None:
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+
+
+def _tokenizer_of_another(folder: Path) -> None:
+    other = made_up.write_bert(folder.with_name("other"), fillers=61)
+    shutil.copy(other / "tokenizer.json", folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_cut, r"not a whole checkpoint \(.*not fully covered\); fetch or train it again"),
+        (lambda f: (f / "model.safetensors").unlink(), "not a whole checkpoint .*no file named"),
+        (lambda f: (f / "config.json").write_text("{"), "not a whole checkpoint"),
+        (lambda f: (f / "config.json").unlink(), r"no config\.json"),
+        (lambda f: (f / "tokenizer.json").unlink(), r"no tokenizer\.json and no vocab\.txt"),
+        (_promise_a_layer_more, r"its weights have no bert\.encoder\.layer\.2"),
+        (_tokenizer_of_another, "its tokenizer has 74 words, its embedding 73"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_never_trained_on(
+    splits: Splits, tmp_path: Path, damage: Any, said: str
+) -> None:
+    """transformers fills in for most of these without a word that stops it."""
+    folder = made_up.write_bert(tmp_path / "encoder")
+    damage(folder)
+    with pytest.raises(CheckpointError, match=said):
+        training.finetune(str(folder), splits, tmp_path / "out", HP)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_head_of_other_classes_is_refused(splits: Splits, tmp_path: Path) -> None:
+    """By `finetune` and by `record`, and the card that is there stays."""
+    folder = made_up.write_bert(tmp_path / "two", ("bad", "good"))
+    with pytest.raises(CheckpointError, match="start from the encoder that it was made of"):
+        training.finetune(str(folder), splits, tmp_path / "out", HP)
+    (folder / "card.json").write_text("the last good one")
+    with pytest.raises(CheckpointError, match="are not the tweets'"):
+        training.record_checkpoint(str(folder), splits)
+    assert (folder / "card.json").read_text() == "the last good one"
+
+
+def test_an_edited_card_is_recorded_again(tuned: Path, splits: Splits, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
+    (folder / "card.json").write_text("{}")
+    assert training.record_checkpoint(str(folder), splits) == Card.load(folder / "card.json")
+
+
+@contextmanager
+def _no_file_longer_than(size: int) -> Iterator[None]:
+    """What is longer is cut off there and the write fails, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_space_left_loses_nothing(
+    encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither the training checkpoint nor the checkpoint of a former run; and it goes on."""
+    out, training_to = tmp_path / "out", tmp_path / "out" / "training"
+    made_up.write_tweets(tmp_path / "tweets.csv")
+
+    def run(epochs: str) -> tuple[int, str]:
+        status = main(["finetune", encoder, "--tweets", str(tmp_path / "tweets.csv"),
+                       "--epochs", epochs, "--out", str(out)])  # fmt: skip
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    def whole() -> dict[str, str]:
+        return {file.name: file_sha256(file) for file in out.iterdir() if file.is_file()}
+
+    assert run("1")[0] == 0
+    former, kept = whole(), next(training_to.iterdir())
+    for epochs in ("2", "1"):  # while it trains; when all that is left is the final checkpoint
+        with _no_file_longer_than(30_000):
+            status, said = run(epochs)
+        assert status == 2, said
+        assert "cannot be written to" in said
+        assert f"it goes on from {kept}" in said
+        assert whole() == former
+        open_checkpoint(str(out)).weights()
+    status, said = run("2")
+    assert status == 0, said
+    assert f"resuming from {kept}" in said
+    assert whole()["model.safetensors"] != former["model.safetensors"]
+    open_checkpoint(str(out)).card()
+    assert not (out / "writing").exists()
 
 
 def test_distillation_pulls_the_student_to_its_teacher(tuned: Path) -> None:
