@@ -16,15 +16,52 @@ from importlib.metadata import version
 from inspect import getsource
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from models import calibration
 from models import flatbuffer as flatbuffers
+from models.calibration import Samples
 from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
-from models.flatbuffer import FLATBUFFER, share
-from models.store import Artifact, Store
+from models.flatbuffer import FLATBUFFER, inspect, share
+from models.store import Store
+from tweets.corpus import Corpus
 
-# Settings of ai-edge-quantizer for the weights of a mode, by its own names.
-Settings = Mapping[str, str | int]
+# One rule of an ai-edge-quantizer recipe, by its own names; a later rule overrides an earlier one.
+Rule = Mapping[str, Any]
+
+
+def rule(
+    bits: int,
+    *,
+    granularity: str = "TENSORWISE",
+    algorithm: str = "min_max_uniform_quantize",
+    operation: str = "*",
+    activation_bits: int | None = None,
+) -> Rule:
+    """Weights of ``bits``, for an operation or all that can be quantized.
+
+    Activations: as many bits with a fixed scale, from calibration, as ``activation_bits`` says; or
+    int8 by a scale taken while it runs (dynamic range). Of 16 bits the weights are float16.
+    """
+    floats = bits == 16
+    config: dict[str, Any] = {
+        "weight_tensor_config": {
+            "num_bits": bits, "symmetric": True, "granularity": granularity,
+            "dtype": "FLOAT" if floats else "INT",
+        },
+        "compute_precision": "FLOAT" if floats else "INTEGER",
+        "explicit_dequantize": floats,
+    }  # fmt: skip
+    if activation_bits:
+        config["activation_tensor_config"] = {
+            "num_bits": activation_bits, "symmetric": activation_bits == 16,
+            "granularity": "TENSORWISE", "dtype": "INT",
+        }  # fmt: skip
+    return {
+        "regex": ".*", "operation": operation,
+        "algorithm_key": "float_casting" if floats else algorithm, "op_config": config,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,8 +76,8 @@ class Mode:
         logit_distance: most mean distance of its logits from that model's, as a share of their
             spread (`devices.answers.logit_distance`).
         worst_logit: the same of any one logit of any one tweet, and of what padding may change.
-        settings: what ai-edge-quantizer is asked for; None: the converter's own float32 file.
-        why: why this tool and these settings give a right file on every runtime.
+        recipe: what ai-edge-quantizer is asked for; empty: the converter's own float32 file.
+        why: why this tool and this recipe.
     """
 
     weights: str
@@ -49,73 +86,77 @@ class Mode:
     agreement: float
     logit_distance: float
     worst_logit: float
-    settings: Settings | None
+    recipe: tuple[Rule, ...]
     why: str
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its activations' scales come from calibration tweets."""
+        return any("activation_tensor_config" in r["op_config"] for r in self.recipe)
 
-def flatbuffer(mode: str, checkpoint: Checkpoint, store: Store) -> Path:
+
+def flatbuffer(
+    mode: str, checkpoint: Checkpoint, store: Store, tweets: Corpus | None = None
+) -> Path:
     """The FlatBuffer of ``checkpoint`` in ``mode``, built unless it is there.
 
+    ``tweets``: the calibration split, for the modes that are calibrated.
+
     Raises:
-        QuantizeError: no such mode, or its tool failed.
+        QuantizeError: no such mode, no calibration tweets, or its tool failed.
         ConvertError: TensorFlow Lite's converter failed.
     """
     from models.convert import float32  # TensorFlow takes seconds to import
 
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
-    source, settings = float32(checkpoint, store), MODES[mode].settings
-    made = source if settings is None else _made(mode, source, settings, store)
-    return made.path / FLATBUFFER
-
-
-def _made(mode: str, source: Artifact, settings: Settings, store: Store) -> Artifact:
+    source, recipe = float32(checkpoint, store), MODES[mode].recipe
+    if not recipe:
+        return source.path / FLATBUFFER
     inputs = {
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
-        "settings": dict(settings),
+        "recipe": recipe,
         "code": hashlib.sha256((getsource(quantize) + getsource(flatbuffers)).encode()).hexdigest(),
     }
+    samples: Samples = {}
+    if MODES[mode].is_calibrated:
+        if tweets is None:
+            raise QuantizeError(f"{mode} is calibrated, and there are no calibration tweets")
+        chosen = calibration.sample(tweets)
+        samples = calibration.samples(
+            inspect(source.path / FLATBUFFER).signatures, checkpoint.tokenizer, chosen.texts
+        )
+        inputs["calibration"] = {
+            "source": chosen.name, "tweets": len(chosen), "sha256": chosen.checksum(),
+            "code": hashlib.sha256(getsource(calibration).encode()).hexdigest(),
+        }  # fmt: skip
 
     def build(folder: Path) -> None:
-        content = quantize(source.path / FLATBUFFER, settings)
+        print(f"quantizing {checkpoint.name}: {mode}", flush=True)
+        content = quantize(source.path / FLATBUFFER, recipe, samples)
         (folder / FLATBUFFER).write_bytes(share(content))
 
-    return store.artifact(mode, inputs, build)
+    return store.artifact(mode, inputs, build).path / FLATBUFFER
 
 
-def quantize(source: Path, settings: Settings) -> bytes:
-    """A float32 FlatBuffer quantized by ai-edge-quantizer, in seconds.
+def quantize(source: Path, recipe: tuple[Rule, ...], samples: Samples | None = None) -> bytes:
+    """A float32 FlatBuffer quantized by ai-edge-quantizer, in seconds; calibrated, in a minute.
 
     Raises:
         QuantizeError: the tool refused.
     """
     from ai_edge_quantizer import quantizer
 
-    recipe = [
-        {
-            "regex": ".*",
-            "operation": "*",
-            "algorithm_key": settings["algorithm"],
-            "op_config": {
-                "weight_tensor_config": {
-                    "num_bits": settings["bits"],
-                    "symmetric": True,
-                    "granularity": settings["granularity"],
-                    "dtype": settings["dtype"],
-                },
-                "compute_precision": settings["compute"],
-                "explicit_dequantize": settings["compute"] == "FLOAT",
-            },
-        }
-    ]
     # Signatures share weights, and the tool warns of each one it meets again; its bars are its own.
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return bytes(quantizer.Quantizer(str(source), recipe).quantize().quantized_model)
+            tool = quantizer.Quantizer(str(source), [dict(r) for r in recipe])
+            found = tool.calibrate(samples, num_threads=2) if samples else None
+            return bytes(tool.quantize(found).quantized_model)
     except Exception as error:  # the tool raises its own many types
         raise QuantizeError(f"ai-edge-quantizer: {error}") from error
     finally:
@@ -127,23 +168,22 @@ MODES: Mapping[str, Mode] = MappingProxyType(
         "float32": Mode(
             "float32", "float32", (0.98, 1.02), 99.7,
             1e-4,
-            1e-3, None,
+            1e-3,
+            (),
             "TensorFlow's converter; every other mode starts from this file",
         ),
         "float16": Mode(
             "float16", "float32", (0.49, 0.53), 99.5,
             5e-3,
             0.05,
-            {"algorithm": "float_casting", "bits": 16, "dtype": "FLOAT",
-             "granularity": "TENSORWISE", "compute": "FLOAT"},
+            (rule(16),),
             "float16 constants, widened by DEQUANTIZE when loaded",
         ),
         "dynamic_range": Mode(
             "int8", "float32", (0.24, 0.28), 97.0,
             0.05,
             0.5,
-            {"algorithm": "min_max_uniform_quantize", "bits": 8, "dtype": "INT",
-             "granularity": "TENSORWISE", "compute": "INTEGER"},
+            (rule(8),),
             "one scale a tensor: with one a channel tflite-runtime 2.14 answers zeros, without an "
             "error, and refuses the converter's own (FULLY_CONNECTED v12)",
         ),

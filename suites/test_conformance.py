@@ -8,20 +8,34 @@ shares of the spread of the recorded logits, so that they mean the same for ever
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from devices import operators
 from devices.answers import logit_distance
 from devices.gateway import Answers
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
 from models.card import Card
+from models.flatbuffer import inspect
 from models.modes import MODES
 from reports.decision import Estimate
 from reports.judge import Judge
 from tweets.corpus import Corpus
 
 AnswersOf = Callable[[Case], Answers]
+
+
+def test_runtime_takes_every_operator(
+    case: Case, flatbuffer_of: Callable[[Case], Path], judge: Judge
+) -> None:
+    """Read from the file and held against what the runtime was probed to take: told before it is
+    asked. That it is taken is not yet that it is answered: quantizers leave versions too low."""
+    found = inspect(flatbuffer_of(case)).operators
+    if reasons := operators.refused(found, case.runtime):
+        judge.cannot_run(f"this file needs {'; and '.join(reasons)}")
+    judge.holds("operators", bool(found), f"{len(found)} kinds, each in a version it takes")
 
 
 def test_answers_like_its_checkpoint(

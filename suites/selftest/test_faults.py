@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devices import operators
 from devices.answers import logit_distance, require_answers
 from devices.errors import LoadError, SilentlyWrongError
 from devices.gateway import Answers, Runner
@@ -20,7 +21,7 @@ from models.checkpoint import Checkpoint, graph_of, open_checkpoint
 from models.convert import saved_model
 from models.errors import CheckpointError, QuantizeError
 from models.flatbuffer import FLATBUFFER, inspect, share
-from models.modes import MODES, flatbuffer, quantize
+from models.modes import MODES, flatbuffer, quantize, rule
 from models.store import Store
 from tweets.corpus import Corpus
 
@@ -65,10 +66,8 @@ def path32(checkpoint: Checkpoint, store: Store) -> Path:
 @pytest.fixture(scope="module")
 def per_channel(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Dynamic range with a scale for each channel: the quantizer's own default."""
-    settings = MODES["dynamic_range"].settings
-    assert settings is not None
     path = tmp_path_factory.mktemp("per_channel") / FLATBUFFER
-    path.write_bytes(share(quantize(path32, {**settings, "granularity": "CHANNELWISE"})))
+    path.write_bytes(share(quantize(path32, (rule(8, granularity="CHANNELWISE"),))))
     return path
 
 
@@ -103,7 +102,10 @@ def test_an_operator_that_is_too_new_is_refused_at_load(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     path = tmp_path / FLATBUFFER
     path.write_bytes(converter.convert())
-    assert "FULLY_CONNECTED v12" in inspect(path).operators
+    needed = inspect(path).operators
+    assert operators.refused(needed, LITERT.runtime) == []
+    told = "FULLY_CONNECTED v12; tflite-runtime==2.14.0 stops at v10"
+    assert told in operators.refused(needed, TFLITE.runtime)
     refused = "opcode 'FULLY_CONNECTED' version '12'"
     with bare_runner(TFLITE) as runner, pytest.raises(LoadError, match=refused):
         _load(runner, TFLITE, path, checkpoint)
@@ -217,10 +219,8 @@ def test_sharing_changes_no_answer(
     ask: Ask, checkpoint: Checkpoint, store: Store, path32: Path, tmp_path: Path
 ) -> None:
     """The file with everything equal stored once answers bit for bit like the tool's own."""
-    settings = MODES["dynamic_range"].settings
-    assert settings is not None
     path = tmp_path / FLATBUFFER
-    path.write_bytes(quantize(path32, settings))
+    path.write_bytes(quantize(path32, MODES["dynamic_range"].recipe))
     shared = flatbuffer("dynamic_range", checkpoint, store)
     assert shared.stat().st_size < path.stat().st_size
     np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)

@@ -248,3 +248,31 @@ def _padded(teacher: Any) -> Any:
             )
 
     return Wide()
+
+
+def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:
+    import torch
+
+    first, width = training.FIRST_WORD, 16
+    table = torch.randn(first + 40, width, generator=torch.Generator().manual_seed(1))
+    table[first + 1 :: 2] = table[first::2] + 0.01  # every word has a twin beside it
+    near = training.nearest(table, 3)
+    twins = torch.arange(first, first + 40, 2)
+    assert (near[twins, 0] == twins + 1).all() and (near[twins + 1, 0] == twins).all()
+    assert (near >= first).all()
+    model = torch.nn.Module()
+    batch = {
+        "input_ids": torch.full((64, 20), first),
+        "labels": torch.ones(64, dtype=torch.int64),
+    }
+    varied = training.Varied(lambda _: dict(batch), model, table, share=0.5)
+    varied.neighbours = near[:, :1]
+    torch.manual_seed(0)
+    found = varied([])
+    changed = (found["input_ids"] != first).any(1)
+    assert (found["input_ids"][changed].unique() == torch.tensor([first, first + 1])).all()
+    assert 16 < int(changed.sum()) < 48
+    assert (found["labels"][changed] == training.UNLABELLED).all()
+    assert (found["labels"][~changed] == 1).all()
+    model.eval()
+    assert (varied([])["input_ids"] == first).all()

@@ -1,0 +1,58 @@
+"""Calibration: what the activations of a FlatBuffer reach while it answers real tweets.
+
+The tweets are of the calibration split, which no model learned from and no figure is measured on.
+Inputs are bound by name: fed by position, and in the wrong order, they ruin the scales of every
+layer without an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.flatbuffer import Signature
+from tweets.corpus import Corpus
+
+# Tweets drawn, and of these those that each signature is shown.
+TWEETS = 128
+A_LENGTH = 32
+
+# By signature, the inputs of one invocation after another, each int32 (1, tokens), by name.
+Samples = dict[str, list[dict[str, np.ndarray]]]
+
+
+def sample(tweets: Corpus) -> Corpus:
+    """`TWEETS` of the calibration split, stratified by class."""
+    return tweets.take(tweets.stratified(min(TWEETS, len(tweets))))
+
+
+def samples(signatures: Sequence[Signature], tokenizer: Path, texts: Sequence[str]) -> Samples:
+    """What each signature is shown: of the tweets that fit it, the `A_LENGTH` longest.
+
+    Those are what it will meet: shorter ones have a shorter signature. One that is shown fewer is
+    shown tweets cut off at its length too.
+    """
+    from tokenizers import Tokenizer
+
+    encoder = Tokenizer.from_file(str(tokenizer))
+    encoder.no_padding()
+    encoder.no_truncation()
+    encoded = sorted((e.ids for e in encoder.encode_batch(list(texts))), key=len, reverse=True)
+    shown: Samples = {}
+    for signature in signatures:
+        (length,) = {shape[1] for _, shape in signature.inputs.values()}
+        fitting = [ids for ids in encoded if len(ids) <= length]
+        cut = [[*ids[: length - 1], ids[-1]] for ids in encoded if len(ids) > length]
+        chosen = (fitting + cut)[:A_LENGTH]
+        shown[signature.key] = [_inputs(ids, length) for ids in chosen]
+    return shown
+
+
+def _inputs(ids: list[int], length: int) -> dict[str, np.ndarray]:
+    tokens = np.zeros((1, length), np.int32)
+    tokens[0, : len(ids)] = ids
+    real = np.zeros_like(tokens)
+    real[0, : len(ids)] = 1
+    return {"input_ids": tokens, "attention_mask": real, "token_type_ids": np.zeros_like(tokens)}
