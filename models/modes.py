@@ -64,6 +64,12 @@ def rule(
     }  # fmt: skip
 
 
+# What leaves the graph stays float32 where the graph computes in integers.
+FLOAT_LOGITS: Rule = {
+    "regex": ".*", "operation": "OUTPUT", "algorithm_key": "no_quantize", "op_config": {},
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Mode:
     """What a mode promises, and how it is made.
@@ -92,7 +98,7 @@ class Mode:
     @property
     def is_calibrated(self) -> bool:
         """Whether its activations' scales come from calibration tweets."""
-        return any("activation_tensor_config" in r["op_config"] for r in self.recipe)
+        return any("activation_tensor_config" in rule["op_config"] for rule in self.recipe)
 
 
 def flatbuffer(
@@ -113,7 +119,7 @@ def flatbuffer(
     source, recipe = float32(checkpoint, store), MODES[mode].recipe
     if not recipe:
         return source.path / FLATBUFFER
-    inputs = {
+    inputs: dict[str, Any] = {
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
         "recipe": recipe,
@@ -186,6 +192,25 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             (rule(8),),
             "one scale a tensor: with one a channel tflite-runtime 2.14 answers zeros, without an "
             "error, and refuses the converter's own (FULLY_CONNECTED v12)",
+        ),
+        "full_integer": Mode(
+            "int8", "int8", (0.24, 0.30), 90.0,
+            0.2,
+            2.0,
+            (
+                rule(8, granularity="CHANNELWISE", activation_bits=8),
+                rule(8, operation="EMBEDDING_LOOKUP"),
+                FLOAT_LOGITS,
+            ),
+            "activations' scales from calibration tweets; the embedding has no such form and is "
+            "looked up as in dynamic_range; biases differ between lengths, as scales do",
+        ),
+        "int4": Mode(
+            "int4", "float32", (0.12, 0.16), 95.0,
+            0.1,
+            1.0,
+            (rule(4, granularity="CHANNELWISE", algorithm="OCTAV"),),
+            "scales that clip what is rare (OCTAV) keep more answers than the largest weight does",
         ),
     }
 )  # fmt: skip
