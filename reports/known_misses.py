@@ -1,5 +1,6 @@
 """What the shipped candidate is known to miss: `[[miss]]` entries of a TOML file."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -14,6 +15,7 @@ from reports.schema import ReportError
 class KnownMiss:
     """A test that is known not to pass, why, by how much, and the exception it must raise.
 
+    `test`: its id; a `*` in it stands for any text, for a case that misses all of a claim alike.
     `only_on`: a property of the machine (fixtures.verdicts.MACHINE) without which the entry does
     not apply, so that the test must pass there. Empty: it applies everywhere.
     `limit`: how far the missed figure may go, in its own unit; a worse one is red again.
@@ -25,6 +27,10 @@ class KnownMiss:
     raises: str
     limit: float | None = None
     only_on: str = ""
+
+    def names(self, test: str) -> bool:
+        """Whether the entry is about this test."""
+        return bool(re.fullmatch(".*".join(map(re.escape, self.test.split("*"))), test))
 
     def decay(self, record: Mapping[str, Any]) -> str | None:
         """How a record (`reports.schema.Record`) misses by more than is known, or None."""

@@ -170,6 +170,20 @@ def test_a_known_miss_is_expected_and_keeps_its_verdict(house: House) -> None:
     assert house.read()["cases"][1]["verdict"] == "does not ship"
 
 
+def test_a_known_miss_of_every_test_of_a_claim(house: House) -> None:
+    declared = "@both\ndef test_{}(case, judge):\n    judge.cannot_run('too new')"
+    house.claim("accuracy", declared.format("it") + "\n" + declared.format("too"))
+    every = "suites/test_accuracy.py::*[host-ai-edge-litert-{}]"
+    house.claim("footprint", SHIPS)
+    house.miss(test=every.format("*"), raises="CannotRun")
+    result = house.run()
+    result.assert_outcomes(passed=2, xfailed=4)
+    house.miss(test=every.format("int4"), raises="CannotRun")
+    house.run().assert_outcomes(passed=2, xfailed=2, failed=2)
+    house.miss(test=every.format("int5"), raises="CannotRun")
+    assert house.run().ret == 4
+
+
 def test_a_known_miss_that_passes_is_red(house: House) -> None:
     house.claim("accuracy", SHIPS)
     house.miss()
