@@ -1,46 +1,22 @@
-"""Checkpoint → TensorFlow graph → SavedModel → float32 FlatBuffer, one signature a length."""
+"""Checkpoint → TensorFlow graph → SavedModel → float32 FlatBuffer, one signature a length.
+
+TensorFlow is imported only to build: what is in the store is found without it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
 
-import tensorflow as tf
-
-from models.checkpoint import MAX_TOKENS, Checkpoint, graph_of
+from models.checkpoint import MAX_TOKENS, Checkpoint
 from models.errors import ConvertError
 from models.flatbuffer import FLATBUFFER
-from models.layers import Layers
 from models.store import Artifact, Store
 
 LENGTHS = (24, 40, 64, MAX_TOKENS)
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_SOURCES = ("layers.py", "bert.py", "mobilebert.py", "convert.py")
-
-
-class Classifier(tf.Module):
-    """A checkpoint as a graph: three int32 tensors (1, tokens) in, ``logits`` (1, classes) out."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        self._checkpoint = checkpoint
-        weights = checkpoint.weights()
-        for name, table in weights.items():
-            if name.endswith("position_embeddings.weight"):
-                # No signature reaches the positions past the longest.
-                weights[name] = table[: max(LENGTHS)]
-        self._variables = {
-            name: tf.Variable(value, trainable=False) for name, value in weights.items()
-        }
-        self._layers = Layers(self._variables)
-
-    def __call__(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> dict[str, Any]:
-        """Answer one tweet of static length."""
-        config = self._checkpoint.config
-        tweet = (tf.reshape(x, [-1]) for x in (input_ids, attention_mask, token_type_ids))
-        return {"logits": graph_of(config).logits(config, self._layers, *tweet)[tf.newaxis]}
+_SOURCES = ("layers.py", "bert.py", "mobilebert.py", "classifier.py", "convert.py")
 
 
 def saved_model(checkpoint: Checkpoint, store: Store) -> Artifact:
@@ -50,18 +26,18 @@ def saved_model(checkpoint: Checkpoint, store: Store) -> Artifact:
     inputs = {
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
-        "tensorflow": tf.__version__,
+        "tensorflow": version(packages_distributions()["tensorflow"][0]),  # or tensorflow-cpu
         "lengths": LENGTHS,
         "graph": code,
     }
 
     def build(folder: Path) -> None:
-        classifier = Classifier(checkpoint)
-        signatures = {}
-        for length in LENGTHS:
-            specs = {n: tf.TensorSpec((1, length), tf.int32, name=n) for n in _INPUTS}
-            function = tf.function(classifier.__call__, autograph=False)
-            signatures[f"tokens_{length}"] = function.get_concrete_function(**specs)
+        import tensorflow as tf
+
+        from models.classifier import Classifier
+
+        classifier = Classifier(checkpoint, max(LENGTHS))
+        signatures = {f"tokens_{length}": classifier.signature(length) for length in LENGTHS}
         tf.saved_model.save(classifier, str(folder / "saved_model"), signatures=signatures)
 
     return store.artifact("saved_model", inputs, build)
@@ -76,6 +52,8 @@ def float32(checkpoint: Checkpoint, store: Store) -> Artifact:
     source = saved_model(checkpoint, store)
 
     def build(folder: Path) -> None:
+        import tensorflow as tf
+
         keys = [f"tokens_{length}" for length in LENGTHS]
         print(f"converting {checkpoint.name} for {', '.join(keys)}: about a minute", flush=True)
         converter = tf.lite.TFLiteConverter.from_saved_model(

@@ -22,6 +22,7 @@ from models import calibration
 from models import flatbuffer as flatbuffers
 from models.calibration import Samples
 from models.checkpoint import Checkpoint
+from models.convert import float32
 from models.errors import QuantizeError
 from models.flatbuffer import FLATBUFFER, inspect, share
 from models.store import Store
@@ -112,8 +113,6 @@ def flatbuffer(
         QuantizeError: no such mode, no calibration tweets, or its tool failed.
         ConvertError: TensorFlow Lite's converter failed.
     """
-    from models.convert import float32  # TensorFlow takes seconds to import
-
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
     source, recipe = float32(checkpoint, store), MODES[mode].recipe

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="the oracle is PyTorch; tox -e selft
 import tensorflow as tf  # noqa: E402
 
 from models import layers  # noqa: E402
-from models.convert import Classifier  # noqa: E402
+from models.classifier import Classifier  # noqa: E402
 
 TOLERANCE = 1e-4
 LENGTH = 24
@@ -97,7 +97,7 @@ def _expected(oracle: Any) -> np.ndarray:
 
 
 def _answers(checkpoint: Checkpoint) -> np.ndarray:
-    classifier = Classifier(checkpoint)
+    classifier = Classifier(checkpoint, 64)
     return np.concatenate([classifier(**tweet)["logits"].numpy() for tweet in _tweets()])
 
 
