@@ -347,10 +347,10 @@ class Classifier:
         """Single stream: one query after another, cycling over the texts, on this process's clock.
 
         Warm-up: at least so many queries, among them one of every length that the texts need,
-        because a signature allocates its memory when first used.
+        because a signature allocates its memory when first used. With ``warm_up`` 0 there is none.
         """
         by_length = {self.length_for(len(self.encode(text))): text for text in texts}
-        warm = list(by_length.values())
+        warm = list(by_length.values()) if warm_up else []
         warm += [texts[n % len(texts)] for n in range(max(0, warm_up - len(warm)))]
         for text in warm:
             self.answer(text)

@@ -1,6 +1,6 @@
 """Calibration: what the activations of a FlatBuffer reach while it answers real tweets.
 
-The tweets are of the calibration split, which no model learned from and no figure is measured on.
+The tweets are of the calibration split, which no model learned from and on which no verdict rests.
 Inputs are bound by name: fed by position, and in the wrong order, they ruin the scales of every
 layer without an error.
 """

@@ -1,6 +1,6 @@
 """Checkpoint → TensorFlow graph → SavedModel → float32 FlatBuffer, one signature a length.
 
-TensorFlow is imported only to build: what is in the store is found without it.
+TensorFlow is imported only to build: what is in the store is found without importing it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def saved_model(checkpoint: Checkpoint, store: Store) -> Artifact:
     inputs = {
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
-        "tensorflow": version(packages_distributions()["tensorflow"][0]),  # or tensorflow-cpu
+        "tensorflow": _tensorflow_version(),
         "lengths": LENGTHS,
         "graph": code,
     }
@@ -41,6 +41,13 @@ def saved_model(checkpoint: Checkpoint, store: Store) -> Artifact:
         tf.saved_model.save(classifier, str(folder / "saved_model"), signatures=signatures)
 
     return store.artifact("saved_model", inputs, build)
+
+
+def _tensorflow_version() -> str:
+    found = packages_distributions().get("tensorflow")  # that package, or tensorflow-cpu
+    if not found:
+        raise ConvertError("TensorFlow is not installed here: install the group build")
+    return version(found[0])
 
 
 def float32(checkpoint: Checkpoint, store: Store) -> Artifact:

@@ -168,6 +168,9 @@ def quantize(source: Path, recipe: tuple[Rule, ...], samples: Samples | None = N
         root.setLevel(level)
 
 
+# What is judged unless other modes are named; the rest are cells of the matrix in tox.ini.
+DEFAULT = ("float32", "float16", "dynamic_range")
+
 MODES: Mapping[str, Mode] = MappingProxyType(
     {
         "float32": Mode(

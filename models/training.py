@@ -89,9 +89,9 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
         label2id={name: i for i, name in enumerate(names)},
     )
     trainer = _trainer(model, tokenizer, splits, out, hp)
-    _run(trainer, out)
-    start = {"checkpoint": _short(found.said)}
-    return _finish(model, tokenizer, splits, out, {**start, "hyperparameters": asdict(hp)})
+    start = {"checkpoint": _short(found.said), "hyperparameters": asdict(hp)}
+    _run(trainer, out, start, splits)
+    return _finish(model, tokenizer, splits, out, start)
 
 
 def distil(
@@ -114,7 +114,7 @@ def distil(
     """
     names = splits.train.label_names
     found = locate(teacher)
-    start = {"teacher": _short(found.said)}
+    start: dict[str, Any] = {"teacher": _short(found.said), "hyperparameters": asdict(hp)}
     set_seed(hp.seed)
     _require_labels(found, names, "fine-tune the teacher on these tweets first")
     tokenizer = _tokenizer(found)
@@ -130,8 +130,8 @@ def distil(
     if hp.varied_share:
         table = teacher_model.get_input_embeddings().weight.detach()
         trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
-    _run(trainer, out)
-    return _finish(learner, tokenizer, splits, out, {**start, "hyperparameters": asdict(hp)})
+    _run(trainer, out, start, splits)
+    return _finish(learner, tokenizer, splits, out, start)
 
 
 def _known_student(found: Source, tokenizer: Any, names: tuple[str, ...]) -> Any:
@@ -416,9 +416,28 @@ def _bfloat16_is_fast() -> bool:
     return cpu.exists() and "amx_bf16" in cpu.read_text()
 
 
-def _run(trainer: Any, out: Path) -> None:
-    """Train, going on from the newest training checkpoint that was written whole."""
+def _run(trainer: Any, out: Path, start: dict[str, Any], splits: Splits) -> None:
+    """Train, going on from the newest training checkpoint that was written whole.
+
+    Raises:
+        CheckpointError: what is there was trained from something else; epochs alone may differ.
+    """
     whole = _whole(out)
+    begun = out / "training" / "begun.json"
+    inputs = {**start, **start["hyperparameters"], "train": splits.train.checksum()}
+    inputs = {key: inputs[key] for key in inputs.keys() - {"hyperparameters", "epochs"}}
+    if whole and begun.exists():
+        before = json.loads(begun.read_text())
+        if other := sorted(
+            k for k in before.keys() | inputs.keys() if before.get(k) != inputs.get(k)
+        ):
+            raise CheckpointError(
+                f"{out / 'training'} was begun with another {', '.join(other)}: delete it to begin "
+                "anew, or choose another --out"
+            )
+    with _saving(out):
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_text(json.dumps(inputs, indent=1, sort_keys=True) + "\n")
     for folder in (out / "training").glob("checkpoint-*"):
         if folder not in whole:
             shutil.rmtree(folder)  # cut off half-way: it only takes up space

@@ -194,11 +194,11 @@ def _is_kept(row: dict[str, str], met: Counter[str]) -> bool:
 
 
 def _origin(key: Key, marks: dict[Key, Key]) -> Key:
-    """The tweet at the end of the marks that begin at ``key``."""
-    passed = {key}
+    """The tweet at the end of the marks that begin at ``key``; of a circle the first of its ids."""
+    passed = [key]
     while (key := marks.get(key, key)) not in passed:
-        passed.add(key)
-    return key
+        passed.append(key)
+    return min(passed[passed.index(key) :])
 
 
 def _texts(source: Path, entities: set[str], met: Counter[str]) -> dict[Key, str]:

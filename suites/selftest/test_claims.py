@@ -179,6 +179,10 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(test_latency.health, "verdict", lambda *_, **__: None)
+    monkeypatch.setattr(
+        test_latency, "inspect", lambda path: SimpleNamespace(large_weights={"int8": 9})
+    )
+    monkeypatch.setattr(test_latency, "file_sha256", str)
     random, older = np.random.default_rng(5), Path("older.tflite")
 
     @contextmanager

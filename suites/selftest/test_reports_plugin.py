@@ -182,6 +182,13 @@ def test_a_known_miss_of_every_test_of_a_claim(house: House) -> None:
     house.run().assert_outcomes(passed=2, xfailed=2, failed=2)
     house.miss(test=every.format("int5"), raises="CannotRun")
     assert house.run().ret == 4
+    house.pytester.makeconftest(
+        "from fixtures.verdicts import NARROWED\npytest_plugins = ['fixtures.verdicts']\n"
+        "def pytest_configure(config):\n"
+        "    config.stash[NARROWED] = frozenset({'host-tflite-runtime-int5'})"
+    )
+    house.miss(test="suites/test_accuracy.py::*[host-tflite-runtime-*]", raises="CannotRun")
+    assert house.run().ret == 1  # what it names was left out of this run
 
 
 def test_a_known_miss_that_passes_is_red(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import shutil
@@ -248,6 +249,18 @@ def _padded(teacher: Any) -> Any:
             )
 
     return Wide()
+
+
+def test_a_training_of_something_else_is_not_gone_on_with(
+    tuned: Path, encoder: str, splits: Splits, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tuned, out)
+    before = file_sha256(out / "model.safetensors")
+    other = dataclasses.replace(HP, learning_rate=HP.learning_rate / 2)
+    with pytest.raises(CheckpointError, match="begun with another learning_rate: delete it"):
+        training.finetune(encoder, splits, out, other)
+    assert file_sha256(out / "model.safetensors") == before
 
 
 def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from models.__main__ import main
 from models.card import Card
+from tweets import replab
 from tweets.corpus import POLARITY, Corpus, TweetsError
 from tweets.measures import accuracy, entity_mean
 from tweets.readers import read
@@ -398,3 +399,10 @@ def test_score_prints_the_measures_beside_constant_answers_and_writes_the_run(
     assert _scored(gold, run) == pytest.approx(mean)
     assert "always positive: accuracy 33.3%, balanced accuracy 33.3%" in said
     assert said.count("(most of train)") == 1
+
+
+def test_tweets_that_mark_each_other_have_one_origin() -> None:
+    a, b, c, d = (("E", n) for n in "abcd")
+    marks = {a: b, b: c, c: b}
+    assert {replab._origin(key, marks) for key in (a, b, c)} == {b}
+    assert replab._origin(d, marks) == d
