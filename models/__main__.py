@@ -94,6 +94,7 @@ def _score(args: argparse.Namespace) -> int:
         answers[f"always {name}{most}"] = (index,) * len(tweets)
     for who, given in answers.items():
         measured = ", ".join(f"{name} {x:.1f}%" for name, x in scores(tweets, given).items())
+        measured = measured.replace("_", " ")
         print(f"{who}: {measured}")
     for path, labels in ((args.run, card.predictions), (args.gold, tweets.labels)):
         if path:

@@ -16,7 +16,7 @@ from typing import Any
 
 from models.errors import CardError
 from tweets.corpus import Corpus
-from tweets.measures import accuracy, balanced_accuracy, macro_f1
+from tweets.measures import scores
 
 SCHEMA = 1
 
@@ -135,17 +135,13 @@ class Card:
 
     def figures(self, tweets: Corpus) -> dict[str, Any]:
         """What the model is and how it answers: name, parameters, bytes (of float32 weights, and of
-        them with Adam's two moments: 4 and 12 bytes a parameter); accuracy, balanced accuracy and
-        macro F1 in percent."""
-        labels, classes = tweets.labels, len(self.label_names)
+        them with Adam's two moments: 4 and 12 bytes a parameter), and `tweets.measures.scores`."""
         return {
             "name": self.name,
             "parameters": self.parameters,
             "weights_bytes": 4 * self.parameters,
             "training_checkpoint_bytes": 12 * self.parameters,
-            "accuracy": 100 * accuracy(labels, self.predictions),
-            "balanced_accuracy": 100 * balanced_accuracy(labels, self.predictions),
-            "macro_f1": 100 * macro_f1(labels, self.predictions, classes),
+            **scores(tweets, self.predictions),
         }
 
 

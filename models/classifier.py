@@ -1,4 +1,4 @@
-"""A checkpoint as a TensorFlow graph: the one module of conversion that imports TensorFlow."""
+"""A checkpoint as a TensorFlow graph, one signature a length."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -124,14 +125,11 @@ def flatbuffer(
         "recipe": recipe,
         "code": hashlib.sha256((getsource(quantize) + getsource(flatbuffers)).encode()).hexdigest(),
     }
-    samples: Samples = {}
+    chosen = None
     if MODES[mode].is_calibrated:
         if tweets is None:
             raise QuantizeError(f"{mode} is calibrated, and there are no calibration tweets")
         chosen = calibration.sample(tweets)
-        samples = calibration.samples(
-            inspect(source.path / FLATBUFFER).signatures, checkpoint.tokenizer, chosen.texts
-        )
         inputs["calibration"] = {
             "source": chosen.name, "tweets": len(chosen), "sha256": chosen.checksum(),
             "code": hashlib.sha256(getsource(calibration).encode()).hexdigest(),
@@ -139,6 +137,10 @@ def flatbuffer(
 
     def build(folder: Path) -> None:
         print(f"quantizing {checkpoint.name}: {mode}", flush=True)
+        samples: Samples = {}
+        if chosen:
+            signatures = inspect(source.path / FLATBUFFER).signatures
+            samples = calibration.samples(signatures, checkpoint.tokenizer, chosen.texts)
         content = quantize(source.path / FLATBUFFER, recipe, samples)
         (folder / FLATBUFFER).write_bytes(share(content))
 
@@ -160,7 +162,7 @@ def quantize(source: Path, recipe: tuple[Rule, ...], samples: Samples | None = N
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             tool = quantizer.Quantizer(str(source), [dict(r) for r in recipe])
-            found = tool.calibrate(samples, num_threads=2) if samples else None
+            found = tool.calibrate(samples, num_threads=os.cpu_count() or 1) if samples else None
             return bytes(tool.quantize(found).quantized_model)
     except Exception as error:  # the tool raises its own many types
         raise QuantizeError(f"ai-edge-quantizer: {error}") from error
@@ -196,9 +198,9 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             "error, and refuses the converter's own (FULLY_CONNECTED v12)",
         ),
         "full_integer": Mode(
-            "int8", "int8", (0.24, 0.30), 90.0,
+            "int8", "int8", (0.24, 0.30), 97.0,
             0.2,
-            2.0,
+            1.2,
             (
                 rule(8, granularity="CHANNELWISE", activation_bits=8),
                 rule(8, operation="EMBEDDING_LOOKUP"),
@@ -208,9 +210,9 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             "looked up as in dynamic_range; biases differ between lengths, as scales do",
         ),
         "int4": Mode(
-            "int4", "float32", (0.12, 0.16), 95.0,
-            0.1,
-            1.0,
+            "int4", "float32", (0.12, 0.16), 97.0,
+            0.07,
+            0.6,
             (rule(4, granularity="CHANNELWISE", algorithm="OCTAV"),),
             "scales that clip what is rare (OCTAV) keep more answers than the largest weight does",
         ),

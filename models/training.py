@@ -41,7 +41,7 @@ from models.checkpoint import MAX_TOKENS
 from models.errors import CardError, CheckpointError, SaveError
 from models.hub import FILES, Source, locate
 from tweets.corpus import Corpus
-from tweets.measures import accuracy, balanced_accuracy, macro_f1
+from tweets.measures import accuracy, balanced_accuracy, scores
 from tweets.splits import Splits
 
 UNLABELLED = -100  # PyTorch's own mark of a label that does not count
@@ -88,10 +88,9 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
-    trainer = _trainer(model, tokenizer, splits, out, hp)
-    start = {"checkpoint": _short(found.said), "hyperparameters": asdict(hp)}
-    _run(trainer, out, start, splits)
-    return _finish(model, tokenizer, splits, out, start)
+    start = {"checkpoint": found.said}
+    _run(_trainer(model, tokenizer, splits, out, hp), out, start, hp, splits)
+    return _finish(model, tokenizer, splits, out, _provenance(start, hp))
 
 
 def distil(
@@ -114,14 +113,14 @@ def distil(
     """
     names = splits.train.label_names
     found = locate(teacher)
-    start: dict[str, Any] = {"teacher": _short(found.said), "hyperparameters": asdict(hp)}
+    start = {"teacher": found.said}
     set_seed(hp.seed)
     _require_labels(found, names, "fine-tune the teacher on these tweets first")
     tokenizer = _tokenizer(found)
     teacher_model = _model(found, tokenizer)
     if student:
         known = locate(student)
-        start["student"] = _short(known.said)
+        start["student"] = known.said
         learner = _known_student(known, tokenizer, names)
     else:
         learner = fresh_mobilebert(teacher_model, names)
@@ -130,8 +129,8 @@ def distil(
     if hp.varied_share:
         table = teacher_model.get_input_embeddings().weight.detach()
         trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
-    _run(trainer, out, start, splits)
-    return _finish(learner, tokenizer, splits, out, start)
+    _run(trainer, out, start, hp, splits)
+    return _finish(learner, tokenizer, splits, out, _provenance(start, hp))
 
 
 def _known_student(found: Source, tokenizer: Any, names: tuple[str, ...]) -> Any:
@@ -416,7 +415,9 @@ def _bfloat16_is_fast() -> bool:
     return cpu.exists() and "amx_bf16" in cpu.read_text()
 
 
-def _run(trainer: Any, out: Path, start: dict[str, Any], splits: Splits) -> None:
+def _run(
+    trainer: Any, out: Path, start: dict[str, str], hp: Hyperparameters, splits: Splits
+) -> None:
     """Train, going on from the newest training checkpoint that was written whole.
 
     Raises:
@@ -424,10 +425,10 @@ def _run(trainer: Any, out: Path, start: dict[str, Any], splits: Splits) -> None
     """
     whole = _whole(out)
     begun = out / "training" / "begun.json"
-    inputs = {**start, **start["hyperparameters"], "train": splits.train.checksum()}
-    inputs = {key: inputs[key] for key in inputs.keys() - {"hyperparameters", "epochs"}}
-    if whole and begun.exists():
-        before = json.loads(begun.read_text())
+    inputs = {**start, **asdict(hp), "train": splits.train.checksum()}
+    del inputs["epochs"]
+    if whole:  # else nothing would be gone on with
+        before = json.loads(begun.read_text()) if begun.exists() else {}
         if other := sorted(
             k for k in before.keys() | inputs.keys() if before.get(k) != inputs.get(k)
         ):
@@ -435,9 +436,12 @@ def _run(trainer: Any, out: Path, start: dict[str, Any], splits: Splits) -> None
                 f"{out / 'training'} was begun with another {', '.join(other)}: delete it to begin "
                 "anew, or choose another --out"
             )
-    with _saving(out):
-        begun.parent.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(inputs, indent=1, sort_keys=True) + "\n")
+    else:
+        with _saving(out):
+            begun.parent.mkdir(parents=True, exist_ok=True)
+            beside = begun.with_suffix(".writing")
+            beside.write_text(json.dumps(inputs, indent=1, sort_keys=True) + "\n")
+            beside.replace(begun)
     for folder in (out / "training").glob("checkpoint-*"):
         if folder not in whole:
             shutil.rmtree(folder)  # cut off half-way: it only takes up space
@@ -503,7 +507,12 @@ def _finish(
     with _replacing(out) as beside:
         model.to(torch.float16).save_pretrained(beside)
         tokenizer.save_pretrained(beside)
-        return _record_card(beside, out.name, splits, {"command": _command(), **provenance})
+        return _record_card(beside, out.name, splits, provenance)
+
+
+def _provenance(start: dict[str, str], hp: Hyperparameters) -> dict[str, Any]:
+    named = {role: _short(said) for role, said in start.items()}
+    return {"command": _command(), **named, "hyperparameters": asdict(hp)}
 
 
 def _command() -> str:
@@ -573,13 +582,10 @@ def _record_card(folder: Path, name: str, splits: Splits, provenance: dict[str, 
         },
     )
     card.save(folder / "card.json")
-    answers = card.predictions
-    labels = splits.evaluation.labels
+    found_scores = scores(splits.evaluation, card.predictions)
+    measured = ", ".join(f"{measure} {x:.1f}%" for measure, x in found_scores.items())
     print(
-        f"{name}: accuracy {100 * accuracy(labels, answers):.1f}%, balanced "
-        f"{100 * balanced_accuracy(labels, answers):.1f}%, macro F1 "
-        f"{100 * macro_f1(labels, answers, len(card.label_names)):.1f}% "
-        f"on {len(labels)} evaluation tweets",
+        f"{name}: {measured.replace('_', ' ')} on {len(splits.evaluation)} evaluation tweets",
         flush=True,
     )
     return card

@@ -193,7 +193,7 @@ def paper(data: VerdictFile) -> str:
     about: Mapping[str, Any] = data["subject"].get("models", {})
     percents = ("accuracy", "balanced_accuracy", "macro_f1")
     rows = []
-    for role, model in about.items():
+    for role, model in sorted(about.items(), key=lambda entry: -entry[1]["parameters"]):
         kept = [_figure(f, "{:.1f}")(model) for f in percents]
         megabytes = f"{model['weights_bytes'] / 1e6:.1f}"
         millions = f"{model['parameters'] / 1e6:.1f}"

@@ -72,11 +72,11 @@ def scores(tweets: Corpus, predictions: ArrayLike) -> dict[str, float]:
     """Every measure that ``tweets`` allow of one answer a tweet, by name, in percent."""
     found = {
         "accuracy": accuracy(tweets.labels, predictions),
-        "balanced accuracy": balanced_accuracy(tweets.labels, predictions),
-        "macro F1": macro_f1(tweets.labels, predictions, len(tweets.label_names)),
+        "balanced_accuracy": balanced_accuracy(tweets.labels, predictions),
+        "macro_f1": macro_f1(tweets.labels, predictions, len(tweets.label_names)),
     }
     if tweets.entities:
-        found["entity mean"] = entity_mean(tweets.labels, predictions, tweets.entities)
+        found["entity_mean_accuracy"] = entity_mean(tweets.labels, predictions, tweets.entities)
     return {name: 100 * share for name, share in found.items()}
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from devices.profile import profile
 from fixtures.cases import Case
 from models.flatbuffer import Contents
 from models.modes import MODES
-from reports.decision import DoesNotShip, Invalid, Undecided
+from reports.decision import CannotRun, DoesNotShip, Invalid, Undecided
 from reports.judge import Judge
 from tweets.corpus import Corpus
 
@@ -137,6 +138,20 @@ def test_logits_far_from_the_recorded_ones_do_not_ship(away: str, judged: Judge)
         ask(CASE, card, lambda case: wrong, _everything, _fresh())
 
 
+@pytest.mark.parametrize("runtime", ["ai-edge-litert", "tflite-runtime"])
+def test_an_operator_that_the_runtime_does_not_take_cannot_run(
+    runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = ("ADD v1", "FULLY_CONNECTED v12")
+    monkeypatch.setattr(test_conformance, "inspect", lambda path: SimpleNamespace(operators=needed))
+    case, ask = replace(CASE, runtime=runtime), test_conformance.test_runtime_takes_every_operator
+    if runtime == "ai-edge-litert":
+        ask(case, lambda case: Path("ours.tflite"), _fresh())
+    else:
+        with pytest.raises(CannotRun, match=r"needs FULLY_CONNECTED v12; .* stops at v10"):
+            ask(case, lambda case: Path("ours.tflite"), _fresh())
+
+
 # Latency
 
 
@@ -184,23 +199,28 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
     )
     monkeypatch.setattr(test_latency, "file_sha256", str)
     random, older = np.random.default_rng(5), Path("older.tflite")
+    warmed: list[int] = []
+
+    def measure(slow: float, texts: Any, warm_up: int, **_: Any) -> Any:
+        warmed.append(warm_up)
+        return SimpleNamespace(seconds=random.normal(slow, slow / 50, len(texts)), cpu_seconds=0.0)
 
     @contextmanager
     def opened(case: Case, flatbuffer: Path) -> Any:
         slow = 0.02 * (1.0 if flatbuffer == older else factor)
-        yield SimpleNamespace(
-            measure=lambda texts, **_: SimpleNamespace(
-                seconds=random.normal(slow, slow / 50, len(texts)), cpu_seconds=0.0
-            )
-        )
+        yield SimpleNamespace(measure=partial(measure, slow))
 
-    def ask() -> None:
+    def ask(tweets: Corpus = TWEETS, case: Case = CASE) -> None:
         test_latency.test_latency_no_slower_than_baseline(
-            CASE, older, TWEETS, pytestconfig, opened, lambda case: Path("ours.tflite"), _fresh()
+            case, older, tweets, pytestconfig, opened, lambda case: Path("ours.tflite"), _fresh()
         )
 
     if error is None:
         ask()
+        assert warmed[:2] == [5, 5] and not any(warmed[2:]), "its time is nobody's, and looks busy"
+        ask(TWEETS.take(range(5)))
+        with pytest.raises(Invalid, match="no float16"):
+            ask(case=replace(CASE, mode="float16"))
     else:
         with pytest.raises(error, match=r"1\.\d+ of the baseline's time"):
             ask()

@@ -215,6 +215,17 @@ def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner: Runner) 
     assert 0 < timings.cpu_seconds <= timings.wall_seconds * 8
 
 
+def test_without_warm_up_nothing_but_the_queries_is_answered(
+    fresh: Runner, files: Files, runtime: str
+) -> None:
+    fresh.load(files.flatbuffer, files.tokenizer, LABELS, runtime)
+    texts = ["good", "bad " * 12]
+    fresh.measure(texts, min_queries=1, min_seconds=0, warm_up=0)
+    assert fresh.memory().lengths_used == (8,)
+    fresh.measure(texts, min_queries=1, min_seconds=0, warm_up=1)
+    assert fresh.memory().lengths_used == (8, 16)
+
+
 def test_memory_is_above_a_bare_runner(runner: Runner) -> None:
     memory = runner.memory()
     assert 5 < memory.bare_mb == runner.bare_memory() < 60

@@ -16,6 +16,7 @@ from devices.errors import LoadError, SilentlyWrongError
 from devices.gateway import Answers, Runner
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
+from models import calibration
 from models.card import Card
 from models.checkpoint import Checkpoint, graph_of, open_checkpoint
 from models.convert import saved_model
@@ -24,6 +25,7 @@ from models.flatbuffer import FLATBUFFER, inspect, share
 from models.modes import MODES, flatbuffer, quantize, rule
 from models.store import Store
 from tweets.corpus import Corpus
+from tweets.splits import Splits
 
 LITERT = Case("host", "ai-edge-litert", "float32")
 TFLITE = Case("host", "tflite-runtime", "float32")
@@ -224,6 +226,60 @@ def test_sharing_changes_no_answer(
     shared = flatbuffer("dynamic_range", checkpoint, store)
     assert shared.stat().st_size < path.stat().st_size
     np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)
+
+
+@pytest.mark.parametrize("mode", ["int4", "full_integer"])
+def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
+    mode: str, ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, expected: np.ndarray
+) -> None:
+    path = flatbuffer(mode, checkpoint, store, splits.calibration)
+    found, promised = inspect(path), MODES[mode]
+    assert set(found.large_weights) == {promised.weights}
+    assert (
+        max(found.activations, key=lambda dtype: found.activations[dtype]) == promised.activations
+    )
+    assert found.signatures[0].outputs["logits"][0] == "float32"
+    mean, worst = logit_distance(ask(LITERT, path).logits, expected)
+    assert mean <= promised.logit_distance
+    assert worst <= promised.worst_logit
+
+
+def test_calibration_tweets_fed_in_the_wrong_order_are_told_apart(
+    ask: Ask, checkpoint: Checkpoint, path32: Path, splits: Splits, expected: np.ndarray,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """Ids for the mask and the mask for ids: no tool complains, and the scales are ruined."""
+    texts = calibration.sample(splits.calibration).texts[:8]
+    shown = calibration.samples(inspect(path32).signatures, checkpoint.tokenizer, texts)
+    for inputs in (one for signature in shown.values() for one in signature):
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        inputs["input_ids"], inputs["attention_mask"] = mask, ids
+    path = tmp_path / FLATBUFFER
+    path.write_bytes(share(quantize(path32, MODES["full_integer"].recipe, shown)))
+    away = logit_distance(ask(LITERT, path).logits, expected)[0]
+    assert away > MODES["full_integer"].logit_distance
+
+
+def test_a_calibrated_mode_needs_its_tweets(checkpoint: Checkpoint, store: Store) -> None:
+    with pytest.raises(QuantizeError, match="full_integer is calibrated, and there are no"):
+        flatbuffer("full_integer", checkpoint, store)
+
+
+def test_each_length_is_calibrated_with_the_longest_tweets_that_fit_it(
+    checkpoint: Checkpoint, path32: Path, splits: Splits
+) -> None:
+    texts = calibration.sample(splits.calibration).texts
+    assert len(texts) == calibration.TWEETS
+    tokens = sorted(map(len, _ids(checkpoint, Corpus("x", texts, (0,) * len(texts), ("a",)))))
+    for key, shown in calibration.samples(
+        inspect(path32).signatures, checkpoint.tokenizer, texts
+    ).items():
+        length = int(key.removeprefix("tokens_"))
+        assert {one["input_ids"].shape for one in shown} == {(1, length)}
+        fitting = [n for n in tokens if n <= length][-calibration.A_LENGTH :]
+        assert [int(one["attention_mask"].sum()) for one in shown][: len(fitting)] == fitting[::-1]
+        assert len(shown) == calibration.A_LENGTH
+        assert all(one["input_ids"][one["attention_mask"] == 0].sum() == 0 for one in shown)
 
 
 def test_an_unknown_mode_is_told(checkpoint: Checkpoint, store: Store) -> None:

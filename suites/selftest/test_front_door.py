@@ -28,6 +28,8 @@ def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["-m", "host", "--tier", "slow"], "--tier slow: unknown; there are rapid, quick, normal"),
         (["-m", "host", "--threads", "0"], "--threads: at least 1"),
         (["-m", "host", "--checkpoint=no/such"], "no such folder"),
+        (["-m", "host", "--baseline-flatbuffer=no.tflite"], "no.tflite: no such file"),
+        (["-m", "host", "--baseline-flatbuffer=tox.ini"], "name the mode it has with one --mode"),
         (["-m", "pi9 and accuracy"], "unknown marker pi9; devices: host, jetson_nano, pi3"),
     ],
 )

@@ -195,7 +195,7 @@ def test_no_space_left_loses_nothing(
         return {file.name: file_sha256(file) for file in out.iterdir() if file.is_file()}
 
     assert run("1")[0] == 0
-    former, kept = whole(), next(training_to.iterdir())
+    former, kept = whole(), next(training_to.glob("checkpoint-*"))
     for epochs in ("2", "1"):  # while it trains; when all that is left is the final checkpoint
         with _no_file_longer_than(30_000):
             status, said = run(epochs)
@@ -260,6 +260,9 @@ def test_a_training_of_something_else_is_not_gone_on_with(
     other = dataclasses.replace(HP, learning_rate=HP.learning_rate / 2)
     with pytest.raises(CheckpointError, match="begun with another learning_rate: delete it"):
         training.finetune(encoder, splits, out, other)
+    another = str(shutil.copytree(encoder, tmp_path / "another"))
+    with pytest.raises(CheckpointError, match="begun with another checkpoint: delete it"):
+        training.finetune(another, splits, out, HP)
     assert file_sha256(out / "model.safetensors") == before
 
 

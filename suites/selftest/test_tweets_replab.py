@@ -60,7 +60,7 @@ class Shifted(Row):
     """A row whose cells from the topic on stand a column too far, as two of the corpus do."""
 
     def info(self) -> tuple[str, ...]:
-        return (*super().info()[:7], "medium", "A song", "A song")
+        return (*super().info()[:7], "large", "Bread", "Bread")
 
     def labels(self) -> tuple[str, ...]:
         return (*super().labels()[:3], "RELATED", "RELATED", "neutral", "NEUTRAL")
@@ -395,7 +395,9 @@ def test_score_prints_the_measures_beside_constant_answers_and_writes_the_run(
     said = capsys.readouterr().out
     mean = entity_mean(tweets.labels, answers, tweets.entities or ())
     assert mean != pytest.approx(accuracy(tweets.labels, answers), abs=0.01)
-    assert f"entity mean {100 * mean:.1f}%" in next(x for x in said.split("\n") if "mine" in x)
+    assert f"entity mean accuracy {100 * mean:.1f}%" in next(
+        x for x in said.split("\n") if "mine" in x
+    )
     assert _scored(gold, run) == pytest.approx(mean)
     assert "always positive: accuracy 33.3%, balanced accuracy 33.3%" in said
     assert said.count("(most of train)") == 1
