@@ -21,9 +21,11 @@ from models.card import Card
 from models.checkpoint import Checkpoint, graph_of, open_checkpoint
 from models.convert import saved_model
 from models.errors import CheckpointError, QuantizeError
-from models.flatbuffer import FLATBUFFER, inspect, share
-from models.modes import MODES, flatbuffer, quantize, rule
+from models.flatbuffer import FLATBUFFER, inspect
+from models.modes import MODES, flatbuffer
+from models.quantizer import calibrate, quantize, rule
 from models.scales import mask_ranges
+from models.sharing import share
 from models.store import Store
 from tweets.corpus import Corpus
 from tweets.splits import Splits
@@ -251,7 +253,7 @@ def _calibrated(path32: Path, checkpoint: Checkpoint, splits: Splits, mask_from:
     shown = calibration.samples(inspect(path32).signatures, checkpoint.tokenizer, texts)
     for inputs in (one for signature in shown.values() for one in signature):
         inputs["attention_mask"], inputs[mask_from] = inputs[mask_from], inputs["attention_mask"]
-    return share(quantize(path32, MODES["full_integer"].recipe, shown))
+    return share(quantize(path32, MODES["full_integer"].recipe, calibrate(path32, shown)))
 
 
 def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
@@ -263,7 +265,8 @@ def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
     right = mask_ranges(flatbuffer("full_integer", checkpoint, store, splits.calibration))
     wrong = mask_ranges(path)
     assert len(right) == len(wrong) > 0
-    assert min(most - least for least, most in right) > 0.5
+    for bounds in right:
+        assert bounds in (pytest.approx((0, 1), abs=0.01), pytest.approx((-30, 0), abs=0.1))
     assert min(most - least for least, most in wrong) < 0.01, "no mask was seen: it is ignored"
 
 
