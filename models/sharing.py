@@ -1,4 +1,4 @@
-"""A FlatBuffer with whatever is equal stored once."""
+"""A FlatBuffer written anew: with whatever is equal stored once, or with one signature alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+from models.errors import FlatBufferError
 from models.flatbuffer import IDENTIFIER, unpack
 
 
@@ -51,10 +52,7 @@ def share(content: bytes) -> bytes:
     zero point of the others: a fifth of an int8 MobileBERT with four signatures.
     """
     model = unpack(content, Path("quantized model"))
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
+    _hold_buffers(model, content)
     written: dict[Any, _Once] = {}
 
     def once(original: Any) -> _Once:
@@ -70,6 +68,33 @@ def share(content: bytes) -> bytes:
     builder = _SharingBuilder(len(content) + 1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
+
+
+def one_signature(content: bytes, key: str) -> bytes:
+    """The same model with one of its signatures alone.
+
+    Raises:
+        FlatBufferError: it has none of that name.
+    """
+    model = unpack(content, Path("model"))
+    chosen = [s for s in model.signatureDefs or () if s.signatureKey.decode() == key]
+    if not chosen:
+        raise FlatBufferError(f"no signature {key}")
+    _hold_buffers(model, content)
+    model.subgraphs = [model.subgraphs[chosen[0].subgraphIndex]]
+    chosen[0].subgraphIndex = 0
+    model.signatureDefs = chosen
+    builder = _SharingBuilder(len(content) + 1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _hold_buffers(model: Any, content: bytes) -> None:
+    """Large constants stand behind the FlatBuffer proper; take them into it."""
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def _key(value: Any) -> Any:
