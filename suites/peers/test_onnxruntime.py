@@ -174,7 +174,7 @@ def test_dynamic_range_is_ahead(
         ratio=ratio.value, low=ratio.low, high=ratio.high,
         median_ms={name: 1000 * float(np.median(taken)) for name, taken in seconds.items()},
     )  # fmt: skip
-    replay(benchmark, CLOCK, seconds["dynamic_range"].ravel())
+    replay(benchmark, CLOCK, seconds["dynamic_range"].ravel().tolist())
     statistic = f"median ratio of {BLOCKS} blocks in turn, lower one-sided 95% bound"
     estimate = Estimate(ratio.value, "times as long", statistic, ratio.low, ratio.high)
     judge.at_least(f"{other} against dynamic_range", estimate, ahead)
