@@ -82,7 +82,7 @@ def inspect(path: Path) -> Contents:
     produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]
     return Contents(
         len(content),
-        tuple(sorted(f"{_operator(code)} v{code.version}" for code in model.operatorCodes)),
+        tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
         dict(weight_bytes),
         dict(large),
         dict(Counter(_dtype(tensor) for tensor in produced)),
@@ -147,7 +147,11 @@ def _dtype(tensor: Any) -> str:
 
 
 def unpack(content: bytes, path: Path) -> Any:
-    """The model as objects of the schema; FlatBufferError, naming `path`, if it is not whole."""
+    """The schema's own objects of a FlatBuffer; ``path`` is for the message.
+
+    Raises:
+        FlatBufferError: empty, truncated, or not a FlatBuffer of TensorFlow Lite.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     if len(content) < 8 or content[4:8] != IDENTIFIER:
@@ -166,7 +170,8 @@ def _length(data: Any) -> int:
     return 0 if data is None else len(data)
 
 
-def _operator(code: Any) -> str:
+def operator_name(code: Any) -> str:
+    """The builtin operator's name of an operator code."""
     # Codes past 127 stand in the newer field only.
     return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
