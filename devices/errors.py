@@ -33,3 +33,7 @@ class RunnerError(RuntimeError):
     def __init__(self, message: str, signal: str | None = None) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class OutOfMemoryError(RunnerError):
+    """The runner was lost while its board's kernel killed processes for want of memory."""

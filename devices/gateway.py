@@ -29,6 +29,8 @@ from devices.latency import WARM_UP
 
 _ERRORS = {"provision": ProvisionError, "load": LoadError, "invoke": InvokeError}
 _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
+# Never ask a person, and notice within 20 seconds that the other side is gone.
+_SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 # Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 # Texts a request: a message stays small in the runner's memory, and a slow board within the
@@ -167,8 +169,8 @@ class Runner:
     """A runner at the other end of an execnet spec, holding at most one classifier.
 
     `popen//python=/path/to/python` (a command with arguments, such as an emulator's, will do) or
-    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=` and `ssh_config=`. Paths given to
-    `load` are paths on the runner's machine.
+    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=`, `id=` and `ssh_config=`. Paths
+    given to `load` are paths on the runner's machine.
 
     `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
     how it ended. No process stays behind on this machine; over ssh, execnet ends the other side
@@ -185,14 +187,14 @@ class Runner:
         self._label_names: tuple[str, ...] = ()
         self._load_seconds = 0.0
         self._overdue = False
-        parsed = _parse(spec)
+        parsed = parse(spec)
         # As root a user namespace would lose access to other users' files.
         local_root = bool(parsed.popen) and os.geteuid() == 0
         ways = [["unshare", "-n" if local_root else "-rn"], []] if isolate else [[]]
         started = time.monotonic()
         for way in ways:
             try:
-                self._start(_parse(spec), way)
+                self._start(parse(spec), way)
                 break
             except RunnerError:
                 if way == ways[-1] or time.monotonic() - started >= deadline_s:
@@ -206,7 +208,9 @@ class Runner:
         prefix += ["nice", "-n", spec.nice] if spec.nice else []
         python = spec.python or (sys.executable if spec.popen else "python3")
         spec.python = " ".join([shlex.join(prefix), python]).strip()
-        arguments = popen_args(spec) if spec.popen else ssh_args(spec)
+        arguments = popen_args(spec) if spec.popen else [*ssh(spec), ssh_args(spec)[-1]]
+        # Ours to set: the runner needs its main thread, for a signal handler.
+        spec.id, spec.execmodel = "runner", "main_thread_only"
         try:
             self._process = _Process(arguments)
         except OSError as error:
@@ -258,6 +262,11 @@ class Runner:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
         return reply["ok"]
 
+    def environment(self) -> dict[str, str]:
+        """What an answer depends on besides the files: machine, Python, and packages' versions."""
+        about: dict[str, str] = self._ask("environment")
+        return about
+
     @property
     def pid(self) -> int:
         """The child process on this machine: the runner, or the ssh that leads to it."""
@@ -269,8 +278,8 @@ class Runner:
 
     def load(
         self,
-        flatbuffer: Path,
-        tokenizer: Path,
+        flatbuffer: Path | str,
+        tokenizer: Path | str,
         label_names: Sequence[str],
         runtime: str,
         threads: int = 1,
@@ -422,7 +431,7 @@ class Runner:
         self.close()
 
 
-def _parse(spec: str) -> execnet.XSpec:
+def parse(spec: str) -> execnet.XSpec:
     """The parsed spec; DeviceError names what a runner cannot use."""
     try:
         parsed = execnet.XSpec(spec)
@@ -431,10 +440,14 @@ def _parse(spec: str) -> execnet.XSpec:
     given = {k for k, v in vars(parsed).items() if v and not k.startswith("_")} - {"env"}
     if given - _SPEC or bool(parsed.popen) == bool(parsed.ssh):
         raise DeviceError(
-            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice= and "
+            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice=, id= and "
             "ssh_config="
         )
-    # Ours to set: the runner needs its main thread, for a signal handler.
-    parsed.id = "runner"
-    parsed.execmodel = "main_thread_only"
     return parsed
+
+
+def ssh(spec: execnet.XSpec) -> list[str]:
+    """The command that runs what follows it on the machine of an ssh spec."""
+    options = [argument for option in _SSH for argument in ("-o", option)]
+    program, *rest = ssh_args(spec)[:-1]
+    return [program, *options, *rest]

@@ -391,10 +391,16 @@ def _delegate(interpreter: Any) -> str:
     return f"XNNPACK ({nodes} partitions)" if nodes else "none"
 
 
+def environment() -> dict[str, str]:
+    """What an answer depends on besides the files."""
+    packages = {name: _version(name) for name in (*MODULES, "tokenizers", "numpy")}
+    return {"machine": platform.machine(), "python": platform.python_version()} | packages
+
+
 class Desk:
     """Takes requests, one method each, and keeps the one classifier."""
 
-    OPERATIONS = ("memory", "read", "privacy", "load", "classify", "measure")
+    OPERATIONS = ("memory", "read", "environment", "privacy", "load", "classify", "measure")
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
@@ -413,6 +419,9 @@ class Desk:
 
     def read(self, path: str) -> str | None:
         return read(path)
+
+    def environment(self) -> dict[str, str]:
+        return environment()
 
     def privacy(self) -> dict[str, Any]:
         return self.guard.report()

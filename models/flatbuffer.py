@@ -58,7 +58,7 @@ def inspect(path: Path) -> Contents:
         FlatBufferError: empty, truncated, or not a FlatBuffer of TensorFlow Lite.
     """
     content = path.read_bytes()
-    model = _unpack(content, path)
+    model = unpack(content, path)
     weight_bytes: Counter[str] = Counter()
     large: Counter[str] = Counter()
     seen: set[int] = set()
@@ -75,7 +75,7 @@ def inspect(path: Path) -> Contents:
     produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]
     return Contents(
         len(content),
-        tuple(sorted(f"{_operator(code)} v{code.version}" for code in model.operatorCodes)),
+        tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
         dict(weight_bytes),
         dict(large),
         dict(Counter(_DTYPES[tensor.type] for tensor in produced)),
@@ -122,7 +122,7 @@ def share(content: bytes) -> bytes:
     Each signature is a subgraph of its own and repeats every operator, weight tensor, scale and
     zero point of the others: a fifth of an int8 MobileBERT with four signatures.
     """
-    model = _unpack(content, Path("quantized model"))
+    model = unpack(content, Path("quantized model"))
     for buffer in model.buffers:
         if buffer.offset > 1:
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -157,7 +157,12 @@ def _key(value: Any) -> Any:
     return value
 
 
-def _unpack(content: bytes, path: Path) -> Any:
+def unpack(content: bytes, path: Path) -> Any:
+    """The schema's own objects of a FlatBuffer; ``path`` is for the message.
+
+    Raises:
+        FlatBufferError: empty, truncated, or not a FlatBuffer of TensorFlow Lite.
+    """
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise FlatBufferError(f"{path}: {len(content)} bytes, not a FlatBuffer of TensorFlow Lite")
     try:
@@ -174,7 +179,8 @@ def _length(data: Any) -> int:
     return 0 if data is None else len(data)
 
 
-def _operator(code: Any) -> str:
+def operator_name(code: Any) -> str:
+    """The builtin operator's name of an operator code."""
     # Codes past 127 stand in the newer field only.
     return _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
 

@@ -23,6 +23,7 @@ from models.convert import saved_model
 from models.errors import CheckpointError, QuantizeError
 from models.flatbuffer import FLATBUFFER, inspect, share
 from models.modes import MODES, flatbuffer, quantize, rule
+from models.scales import mask_ranges
 from models.store import Store
 from tweets.corpus import Corpus
 from tweets.splits import Splits
@@ -244,20 +245,34 @@ def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
     assert worst <= promised.worst_logit
 
 
-def test_calibration_tweets_fed_in_the_wrong_order_are_told_apart(
-    ask: Ask, checkpoint: Checkpoint, path32: Path, splits: Splits, expected: np.ndarray,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    """Ids for the mask and the mask for ids: no tool complains, and the scales are ruined."""
-    texts = calibration.sample(splits.calibration).texts[:8]
+def _calibrated(path32: Path, checkpoint: Checkpoint, splits: Splits, mask_from: str) -> bytes:
+    """Full integer, by two tweets whose mask and another input changed places."""
+    texts = calibration.sample(splits.calibration).texts[:2]
     shown = calibration.samples(inspect(path32).signatures, checkpoint.tokenizer, texts)
     for inputs in (one for signature in shown.values() for one in signature):
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        inputs["input_ids"], inputs["attention_mask"] = mask, ids
+        inputs["attention_mask"], inputs[mask_from] = inputs[mask_from], inputs["attention_mask"]
+    return share(quantize(path32, MODES["full_integer"].recipe, shown))
+
+
+def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
+    checkpoint: Checkpoint, store: Store, path32: Path, splits: Splits, tmp_path: Path
+) -> None:
+    """Taken without a word, and the logits are hardly further away: the mask's scale tells."""
     path = tmp_path / FLATBUFFER
-    path.write_bytes(share(quantize(path32, MODES["full_integer"].recipe, shown)))
-    away = logit_distance(ask(LITERT, path).logits, expected)[0]
-    assert away > MODES["full_integer"].logit_distance
+    path.write_bytes(_calibrated(path32, checkpoint, splits, "token_type_ids"))
+    right = mask_ranges(flatbuffer("full_integer", checkpoint, store, splits.calibration))
+    wrong = mask_ranges(path)
+    assert len(right) == len(wrong) > 0
+    assert min(most - least for least, most in right) > 0.5
+    assert min(most - least for least, most in wrong) < 0.01, "no mask was seen: it is ignored"
+
+
+def test_calibration_tweets_with_ids_for_the_mask_are_refused(
+    checkpoint: Checkpoint, path32: Path, splits: Splits
+) -> None:
+    """Positions are counted from the mask, and so many there are not."""
+    with pytest.raises(QuantizeError, match="index out of bounds"):
+        _calibrated(path32, checkpoint, splits, "input_ids")
 
 
 def test_a_calibrated_mode_needs_its_tweets(checkpoint: Checkpoint, store: Store) -> None:
