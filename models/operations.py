@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.flatbuffer import DTYPES, operator_name, unpack
+from models.flatbuffer import dtype_of, operator_name, unpack
 
 # Bits of an element where they are not those of numpy's dtype of the name.
 _BITS = {"int4": 4, "int2": 2, "bool": 8, "string": 0, "resource": 0, "variant": 0}
@@ -79,5 +79,5 @@ def _bytes(tensor: Any) -> int:
 
 
 def _bits(tensor: Any) -> int:
-    dtype = DTYPES[tensor.type]
+    dtype = dtype_of(tensor)
     return _BITS[dtype] if dtype in _BITS else 8 * np.dtype(dtype).itemsize
