@@ -24,11 +24,25 @@ from execnet.gateway_bootstrap import HostNotFound, bootstrap
 from execnet.gateway_io import popen_args, ssh_args
 
 from devices import runner
-from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.errors import (
+    DeviceError,
+    InvokeError,
+    LoadError,
+    OutOfMemoryError,
+    ProvisionError,
+    RunnerError,
+)
 from devices.latency import WARM_UP
 
-_ERRORS = {"provision": ProvisionError, "load": LoadError, "invoke": InvokeError}
+_ERRORS = {
+    "provision": ProvisionError,
+    "load": LoadError,
+    "invoke": InvokeError,
+    "memory": OutOfMemoryError,
+}
 _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
+# Never ask a person, and notice within 20 seconds that the other side is gone.
+_SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 # Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 # Texts a request: a message stays small in the runner's memory, and a slow board within the
@@ -167,8 +181,8 @@ class Runner:
     """A runner at the other end of an execnet spec, holding at most one classifier.
 
     `popen//python=/path/to/python` (a command with arguments, such as an emulator's, will do) or
-    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=` and `ssh_config=`. Paths given to
-    `load` are paths on the runner's machine.
+    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=`, `id=` and `ssh_config=`. Paths
+    given to `load` are paths on the runner's machine.
 
     `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
     how it ended. No process stays behind on this machine; over ssh, execnet ends the other side
@@ -185,14 +199,14 @@ class Runner:
         self._label_names: tuple[str, ...] = ()
         self._load_seconds = 0.0
         self._overdue = False
-        parsed = _parse(spec)
+        parsed = parse(spec)
         # As root a user namespace would lose access to other users' files.
         local_root = bool(parsed.popen) and os.geteuid() == 0
         ways = [["unshare", "-n" if local_root else "-rn"], []] if isolate else [[]]
         started = time.monotonic()
         for way in ways:
             try:
-                self._start(_parse(spec), way)
+                self._start(parse(spec), way)
                 break
             except RunnerError:
                 if way == ways[-1] or time.monotonic() - started >= deadline_s:
@@ -206,7 +220,10 @@ class Runner:
         prefix += ["nice", "-n", spec.nice] if spec.nice else []
         python = spec.python or (sys.executable if spec.popen else "python3")
         spec.python = " ".join([shlex.join(prefix), python]).strip()
-        arguments = popen_args(spec) if spec.popen else ssh_args(spec)
+        # A shell that stays tells which signal the runner died of; ssh alone does not.
+        arguments = popen_args(spec) if spec.popen else [*ssh(spec), ssh_args(spec)[-1] + "; exit"]
+        # Ours to set: the runner needs its main thread, for a signal handler.
+        spec.id, spec.execmodel = "runner", "main_thread_only"
         try:
             self._process = _Process(arguments)
         except OSError as error:
@@ -258,6 +275,11 @@ class Runner:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
         return reply["ok"]
 
+    def environment(self) -> dict[str, str]:
+        """What an answer depends on besides the files: machine, Python, and packages' versions."""
+        about: dict[str, str] = self._ask("environment")
+        return about
+
     @property
     def pid(self) -> int:
         """The child process on this machine: the runner, or the ssh that leads to it."""
@@ -269,8 +291,8 @@ class Runner:
 
     def load(
         self,
-        flatbuffer: Path,
-        tokenizer: Path,
+        flatbuffer: Path | str,
+        tokenizer: Path | str,
         label_names: Sequence[str],
         runtime: str,
         threads: int = 1,
@@ -290,9 +312,7 @@ class Runner:
                 threads=threads,
             )
         except RunnerError as error:
-            if error.signal not in _CRASHES:
-                raise
-            raise LoadError(f"{runtime} crashed on {flatbuffer}: {error}") from error
+            raise _crash(error, LoadError, f"{runtime} crashed on {flatbuffer}") from error
         self._label_names = tuple(label_names)
         self._load_seconds = about["load_seconds"]
         signatures = tuple(about.pop("signatures"))
@@ -331,7 +351,7 @@ class Runner:
         logits, tokens, truncated = b"", [], 0
         for start in range(0, max(map(len, columns.values())), _BATCH):
             batch = {name: rows[start : start + _BATCH] for name, rows in columns.items()}
-            reply = self._ask("classify", **batch, length=length)
+            reply = self._answer("classify", **batch, length=length)
             logits += reply["logits"]
             tokens += reply["tokens"]
             truncated += reply["truncated"]
@@ -344,6 +364,12 @@ class Runner:
             truncated=truncated,
         )
 
+    def _answer(self, op: str, **request: Any) -> Any:
+        try:
+            return self._ask(op, **request)
+        except RunnerError as error:
+            raise _crash(error, InvokeError, "it crashed") from error
+
     def measure(
         self,
         texts: Sequence[str],
@@ -355,7 +381,7 @@ class Runner:
         """Time the classifier single stream, cycling over the texts; see latency.TIERS."""
         if not texts:
             raise ValueError("no texts to measure with")
-        reply = self._ask(
+        reply = self._answer(
             "measure",
             texts=list(texts),
             min_queries=min_queries,
@@ -422,7 +448,12 @@ class Runner:
         self.close()
 
 
-def _parse(spec: str) -> execnet.XSpec:
+def _crash(error: RunnerError, kind: type[Exception], what: str) -> Exception:
+    """What a runner brought upon itself is no fault of the board or the way to it."""
+    return kind(f"{what}: {error}") if error.signal in _CRASHES else error
+
+
+def parse(spec: str) -> execnet.XSpec:
     """The parsed spec; DeviceError names what a runner cannot use."""
     try:
         parsed = execnet.XSpec(spec)
@@ -431,10 +462,14 @@ def _parse(spec: str) -> execnet.XSpec:
     given = {k for k, v in vars(parsed).items() if v and not k.startswith("_")} - {"env"}
     if given - _SPEC or bool(parsed.popen) == bool(parsed.ssh):
         raise DeviceError(
-            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice= and "
+            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice=, id= and "
             "ssh_config="
         )
-    # Ours to set: the runner needs its main thread, for a signal handler.
-    parsed.id = "runner"
-    parsed.execmodel = "main_thread_only"
     return parsed
+
+
+def ssh(spec: execnet.XSpec) -> list[str]:
+    """The command that runs what follows it on the machine of an ssh spec."""
+    options = [argument for option in _SSH for argument in ("-o", option)]
+    program, *rest = ssh_args(spec)[:-1]
+    return [program, *options, *rest]

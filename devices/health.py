@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from devices.detection import Read, reader
@@ -18,6 +17,7 @@ MOST_SWAPPED = 256
 # Bits of the firmware's word (Raspberry Pi documentation, "vcgencmd get_throttled"). The same bits
 # 16 places up mean "since boot"; they count only if they appear between two snapshots.
 THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+VMSTAT = "/proc/vmstat"
 _FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
@@ -43,8 +43,17 @@ class Snapshot:
     swapped_pages: int
 
 
-def snapshot(read: Read | None = None) -> Snapshot:
-    """The state of this machine, or of the one that `read` (a runner's) reads from."""
+# What a command prints on a machine, or None: `devices.board.Board.run` is one.
+Run = Callable[[Sequence[str]], str | None]
+
+
+def snapshot(read: Read | None = None, *, run: Run | None = None) -> Snapshot:
+    """The state of this machine, or of the one that `read` (a runner's) reads from.
+
+    `run` runs a command there, for what a Raspberry Pi's firmware says in no file.
+    """
+    # First: a command takes time of the machine, which is none of what is measured.
+    throttled = _throttled(read or reader(), run)
     here = read is None
     read = read or reader()
     busy, total = _cpu_seconds(read)
@@ -53,7 +62,7 @@ def snapshot(read: Read | None = None) -> Snapshot:
     frequencies = _numbers(read, cpu + "scaling_cur_freq")
     temperatures = _numbers(read, "/sys/class/thermal/thermal_zone{}/temp")
     meminfo = _table(read("/proc/meminfo"))
-    vmstat = _table(read("/proc/vmstat"))
+    vmstat = _table(read(VMSTAT))
     return Snapshot(
         time_s=time.monotonic(),
         load_1m=float(loadavg.split()[0]) if loadavg else None,
@@ -63,10 +72,15 @@ def snapshot(read: Read | None = None) -> Snapshot:
         governor=(read(cpu.format(0) + "scaling_governor") or "").strip() or None,
         frequency_mhz=min(frequencies) / 1e3 if frequencies else None,
         temperature_c=max(temperatures) / 1e3 if temperatures else None,
-        throttled=_throttled(read, here),
+        throttled=throttled,
         swap_used_mb=(meminfo.get("SwapTotal", 0) - meminfo.get("SwapFree", 0)) * 1024 / 1e6,
         swapped_pages=vmstat.get("pswpin", 0) + vmstat.get("pswpout", 0),
     )
+
+
+def out_of_memory_kills(read: Read) -> int:
+    """How many processes the kernel has killed for want of memory since boot."""
+    return _table(read(VMSTAT)).get("oom_kill", 0)
 
 
 def others_share(before: Snapshot, after: Snapshot, runner_cpu_s: float) -> float:
@@ -131,14 +145,11 @@ def _table(text: str | None) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
-def _throttled(read: Read, here: bool) -> int | None:
-    """The firmware's throttling bits, from its file, or from `vcgencmd` on this machine."""
+def _throttled(read: Read, run: Run | None) -> int | None:
+    """The firmware's throttling bits, from its file, or as `vcgencmd` prints them."""
     text = read(_FIRMWARE)
-    if not text and here and shutil.which("vcgencmd"):
-        done = subprocess.run(
-            ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
-        )
-        text = done.stdout.strip().removeprefix("throttled=")
+    if not text and run and "Raspberry Pi" in (read("/proc/device-tree/model") or ""):
+        text = (run(["vcgencmd", "get_throttled"]) or "").strip().removeprefix("throttled=")
     try:
         return int(text, 16) if text else None
     except ValueError:

@@ -6,6 +6,7 @@ The pins, and why, stand in pyproject.toml, `[dependency-groups]`, in the groups
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import platform
 import re
 import shutil
@@ -32,11 +33,15 @@ class Runtime:
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """The pins of the group; ProvisionError if the group is not there."""
-        groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
-        if self.name not in groups:
-            raise ProvisionError(f"{PROJECT} has no dependency group {self.name!r}")
-        return tuple(groups[self.name])
+        return pins(self.name)
+
+
+def pins(group: str) -> tuple[str, ...]:
+    """What a group of pyproject.toml pins; ProvisionError if the group is not there."""
+    groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
+    if group not in groups:
+        raise ProvisionError(f"{PROJECT} has no dependency group {group!r}")
+    return tuple(groups[group])
 
 
 RUNTIMES = {
@@ -47,6 +52,15 @@ RUNTIMES = {
         Runtime("tflite-runtime", newest_python=(3, 11), oldest_glibc=(2, 34)),
     )
 }
+
+
+def has_runtime(runtime: str) -> bool:
+    """Whether the running Python has the runtime installed, in whatever version."""
+    try:
+        importlib.metadata.version(runtime)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def python_for(runtime: str, store: Path) -> Path:

@@ -35,7 +35,7 @@ BEAT_SECONDS = 0.5
 
 
 class Refused(Exception):
-    """What the caller raises as ProvisionError, LoadError, InvokeError or RunnerError."""
+    """What the caller raises as one of devices.errors, by its stage."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -391,10 +391,16 @@ def _delegate(interpreter: Any) -> str:
     return f"XNNPACK ({nodes} partitions)" if nodes else "none"
 
 
+def environment() -> dict[str, str]:
+    """What an answer depends on besides the files."""
+    packages = {name: _version(name) for name in (*MODULES, "tokenizers", "numpy")}
+    return {"machine": platform.machine(), "python": platform.python_version()} | packages
+
+
 class Desk:
     """Takes requests, one method each, and keeps the one classifier."""
 
-    OPERATIONS = ("memory", "read", "privacy", "load", "classify", "measure")
+    OPERATIONS = ("memory", "read", "environment", "privacy", "load", "classify", "measure")
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
@@ -413,6 +419,9 @@ class Desk:
 
     def read(self, path: str) -> str | None:
         return read(path)
+
+    def environment(self) -> dict[str, str]:
+        return environment()
 
     def privacy(self) -> dict[str, Any]:
         return self.guard.report()
@@ -443,6 +452,8 @@ def serve(channel: Any) -> None:
             channel.send({"ok": getattr(desk, op)(**request)})
         except Refused as error:
             channel.send({"error": error.stage, "message": str(error)})
+        except MemoryError:
+            channel.send({"error": "memory", "message": f"{op}: no memory left for Python"})
         except Exception as error:  # a fault must not look like a dead runner
             channel.send({"error": "runner", "message": f"{op}: {type(error).__name__}: {error}"})
 

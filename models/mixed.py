@@ -26,7 +26,6 @@ from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
 from models.flatbuffer import FLATBUFFER, operator_name, unpack
 from models.quantizer import Rule, quantize, rule
-from models.sharing import one_signature
 from models.store import Store
 from tweets.corpus import Corpus
 
@@ -252,6 +251,8 @@ def search(
     Raises:
         QuantizeError: even 8 bits everywhere are outside the budget.
     """
+    from models.sharing import one_signature  # needs what a board does without
+
     inputs = {"from": float32.parent.name, "signature": _MEASURED_LENGTH}
     one = store.artifact(
         "one_signature", inputs,

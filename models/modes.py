@@ -15,13 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models import calibration, quantizer, sharing
+from models import calibration, mixed, quantizer
 from models.checkpoint import Checkpoint
 from models.convert import float32
 from models.errors import QuantizeError
-from models.flatbuffer import FLATBUFFER, inspect
+from models.flatbuffer import FLATBUFFER, Contents, inspect
 from models.quantizer import Ranges, Rule, calibrate, quantize, rule
-from models.sharing import share
 from models.store import Store
 from tweets.corpus import Corpus
 
@@ -36,18 +35,19 @@ class Mode:
     """What a mode promises, and how it is made.
 
     Attributes:
-        weights: dtype of every table of at least `models.flatbuffer.SMALL` elements.
+        weights: dtypes that tables of at least `models.flatbuffer.SMALL` elements may have.
         activations: dtype of what the operators compute.
         ratio: (least, most) bytes of the file as a share of four bytes a parameter.
         agreement: least share of tweets (percent) answered as the checkpoint's PyTorch model does.
         logit_distance: most mean distance of its logits from that model's, as a share of their
             spread (`devices.answers.logit_distance`).
         worst_logit: the same of any one logit of any one tweet, and of what padding may change.
-        recipe: what ai-edge-quantizer is asked for; empty: the converter's own float32 file.
+        recipe: what ai-edge-quantizer is asked for; empty: the converter's own float32 file, or
+            for mixed the checkpoint's own recipe (`models.mixed`).
         why: why this tool and this recipe.
     """
 
-    weights: str
+    weights: tuple[str, ...]
     activations: str
     ratio: tuple[float, float]
     agreement: float
@@ -60,6 +60,19 @@ class Mode:
     def is_calibrated(self) -> bool:
         """Whether its activations' scales come from calibration tweets."""
         return any("activation_tensor_config" in rule["op_config"] for rule in self.recipe)
+
+    def dtype_faults(self, found: Contents) -> dict[str, str]:
+        """What in the file is not as promised, in a sentence each: "weights", "activations"."""
+        large, computed = found.large_weights, found.activations
+        faults = {}
+        if not large or not set(large) <= set(self.weights):
+            promised = " or ".join(self.weights)
+            faults["weights"] = f"{promised} is promised; the file's large constants: {large}"
+        # Ids, masks and shapes are integers in every mode.
+        counted = {n: dtype for dtype, n in computed.items() if dtype not in ("int32", "int64")}
+        if not counted or counted[max(counted)] != self.activations:
+            faults["activations"] = f"{self.activations} is promised; the file computes {computed}"
+        return faults
 
 
 def flatbuffer(
@@ -75,9 +88,13 @@ def flatbuffer(
     """
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
-    source, recipe = float32(checkpoint, store), MODES[mode].recipe
+    own = mixed.load(checkpoint) if mode == "mixed" else None
+    source = float32(checkpoint, store)
+    recipe = mixed.rules(source.path / FLATBUFFER, own.bits) if own else MODES[mode].recipe
     if not recipe:
         return source.path / FLATBUFFER
+    from models import sharing  # needs what a board does without
+
     inputs: dict[str, Any] = {
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
@@ -102,7 +119,9 @@ def flatbuffer(
             samples = calibration.samples(signatures, checkpoint.tokenizer, chosen.texts)
             ranges = calibrate(source.path / FLATBUFFER, samples)
         content = quantize(source.path / FLATBUFFER, recipe, ranges)
-        (folder / FLATBUFFER).write_bytes(share(content))
+        (folder / FLATBUFFER).write_bytes(sharing.share(content))
+        if own:
+            own.save(folder / mixed.RECIPE)
 
     return store.artifact(mode, inputs, build).path / FLATBUFFER
 
@@ -113,21 +132,21 @@ DEFAULT = ("float32", "float16", "dynamic_range")
 MODES: Mapping[str, Mode] = MappingProxyType(
     {
         "float32": Mode(
-            "float32", "float32", (0.98, 1.02), 99.7,
+            ("float32",), "float32", (0.98, 1.02), 99.7,
             1e-4,
             1e-3,
             (),
             "TensorFlow's converter; every other mode starts from this file",
         ),
         "float16": Mode(
-            "float16", "float32", (0.49, 0.53), 99.5,
+            ("float16",), "float32", (0.49, 0.53), 99.5,
             5e-3,
             0.05,
             (rule(16),),
             "float16 constants, widened by DEQUANTIZE when loaded",
         ),
         "dynamic_range": Mode(
-            "int8", "float32", (0.24, 0.28), 97.0,
+            ("int8",), "float32", (0.24, 0.28), 97.0,
             0.05,
             0.5,
             (rule(8),),
@@ -135,7 +154,7 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             "error, and refuses the converter's own (FULLY_CONNECTED v12)",
         ),
         "full_integer": Mode(
-            "int8", "int8", (0.24, 0.30), 97.0,
+            ("int8",), "int8", (0.24, 0.30), 97.0,
             0.2,
             1.2,
             (
@@ -147,7 +166,7 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             "no such form and is looked up as in dynamic_range",
         ),
         "int16x8": Mode(
-            "int8", "int16", (0.24, 0.30), 99.0,
+            ("int8",), "int16", (0.24, 0.30), 99.0,
             0.02,
             0.1,
             (
@@ -159,11 +178,18 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             "that are ten times slower; tflite-runtime 2.14 answers wrongly, without an error",
         ),
         "int4": Mode(
-            "int4", "float32", (0.12, 0.16), 97.0,
+            ("int4",), "float32", (0.12, 0.16), 97.0,
             0.07,
             0.6,
             (rule(4, granularity="CHANNELWISE", algorithm="OCTAV"),),
             "scales that clip what is rare (OCTAV) keep more answers than the largest weight does",
+        ),
+        "mixed": Mode(
+            ("int8", "int4", "int2"), "float32", (0.06, 0.16), 95.0,
+            0.2,
+            1.5,
+            (),
+            "8, 4 or 2 bits a layer, as few as a budget permits: the checkpoint's mixed.json",
         ),
     }
 )  # fmt: skip

@@ -160,7 +160,8 @@ def _measured(milliseconds: float, fault: str | None = None) -> Any:
     loaded: Any = SimpleNamespace(
         runtime="ai-edge-litert", version="2.3.0", delegate="XNNPACK", threads=1, lengths=(16,)
     )
-    return test_latency.Measured(Timings(seconds, seconds, 1.0, 1.0, 0.1, 0.1), loaded, fault, {})
+    timings = Timings(seconds, seconds, 1.0, 1.0, 0.1, 0.1)
+    return test_latency.Measured(timings, loaded, fault, {}, {"device": "host"})
 
 
 def _benchmark() -> Any:
@@ -212,8 +213,10 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
 
     def ask(tweets: Corpus = TWEETS, case: Case = CASE) -> None:
         test_latency.test_latency_no_slower_than_baseline(
-            case, older, tweets, pytestconfig, opened, lambda case: Path("ours.tflite"), _fresh()
-        )
+            case, older, tweets, pytestconfig, opened,
+            lambda case: SimpleNamespace(snapshot=lambda runner: None),
+            lambda case: Path("ours.tflite"), _fresh(),
+        )  # fmt: skip
 
     if error is None:
         ask()
@@ -271,7 +274,7 @@ def test_an_attempt_to_send_or_write_does_not_ship(judged: Judge) -> None:
 
 
 def _contents(size: int, weights: dict[str, int], activations: dict[str, int]) -> Contents:
-    return Contents(size, (), {}, weights, activations, ())
+    return Contents(size, (), {}, weights, activations, (), ())
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,6 @@ from models.errors import CheckpointError, QuantizeError
 from models.flatbuffer import FLATBUFFER, inspect
 from models.modes import MODES, flatbuffer
 from models.quantizer import calibrate, quantize, rule
-from models.scales import mask_ranges
 from models.sharing import share
 from models.store import Store
 from tweets.corpus import Corpus
@@ -237,10 +236,7 @@ def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
 ) -> None:
     path = flatbuffer(mode, checkpoint, store, splits.calibration)
     found, promised = inspect(path), MODES[mode]
-    assert set(found.large_weights) == {promised.weights}
-    assert (
-        max(found.activations, key=lambda dtype: found.activations[dtype]) == promised.activations
-    )
+    assert promised.dtype_faults(found) == {}
     assert found.signatures[0].outputs["logits"][0] == "float32"
     mean, worst = logit_distance(ask(LITERT, path).logits, expected)
     assert mean <= promised.logit_distance
@@ -262,8 +258,8 @@ def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
     """Taken without a word, and the logits are hardly further away: the mask's scale tells."""
     path = tmp_path / FLATBUFFER
     path.write_bytes(_calibrated(path32, checkpoint, splits, "token_type_ids"))
-    right = mask_ranges(flatbuffer("full_integer", checkpoint, store, splits.calibration))
-    wrong = mask_ranges(path)
+    right = inspect(flatbuffer("full_integer", checkpoint, store, splits.calibration)).mask_ranges
+    wrong = inspect(path).mask_ranges
     assert len(right) == len(wrong) > 0
     for bounds in right:
         assert bounds in (pytest.approx((0, 1), abs=0.01), pytest.approx((-30, 0), abs=0.1))
