@@ -155,8 +155,8 @@ MODES: Mapping[str, Mode] = MappingProxyType(
         ),
         "full_integer": Mode(
             ("int8",), "int8", (0.24, 0.30), 97.0,
-            0.2,
-            1.2,
+            0.12,
+            0.8,
             (
                 rule(8, granularity="CHANNELWISE", activation_bits=8),
                 rule(8, operation="EMBEDDING_LOOKUP"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +52,28 @@ def share(content: bytes) -> bytes:
     Each signature is a subgraph of its own and repeats every operator, weight tensor, scale and
     zero point of the others: a fifth of an int8 MobileBERT with four signatures.
     """
-    model = unpack(content, Path("quantized model"))
-    _hold_buffers(model, content)
     written: dict[Any, _Once] = {}
 
     def once(original: Any) -> _Once:
         return written.setdefault(_key(original), _Once(original))
 
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            # The signatures name what is fed by index; the suffix only numbers the signature.
-            tensor.name = None
-            tensor.quantization = tensor.quantization and once(tensor.quantization)
-        graph.tensors = [once(tensor) for tensor in graph.tensors]
-        graph.operators = [once(operator) for operator in graph.operators]
+    def change(model: Any) -> None:
+        for graph in model.subgraphs:
+            for tensor in graph.tensors:
+                # The signatures name what is fed by index; the suffix only numbers the signature.
+                tensor.name = None
+                tensor.quantization = tensor.quantization and once(tensor.quantization)
+            graph.tensors = [once(tensor) for tensor in graph.tensors]
+            graph.operators = [once(operator) for operator in graph.operators]
+
+    return rewritten(content, change)
+
+
+def rewritten(content: bytes, change: Callable[[Any], None]) -> bytes:
+    """The same model after ``change`` of the schema's own objects."""
+    model = unpack(content, Path("model"))
+    _hold_buffers(model, content)
+    change(model)
     builder = _SharingBuilder(len(content) + 1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
@@ -76,17 +85,16 @@ def one_signature(content: bytes, key: str) -> bytes:
     Raises:
         FlatBufferError: it has none of that name.
     """
-    model = unpack(content, Path("model"))
-    chosen = [s for s in model.signatureDefs or () if s.signatureKey.decode() == key]
-    if not chosen:
-        raise FlatBufferError(f"no signature {key}")
-    _hold_buffers(model, content)
-    model.subgraphs = [model.subgraphs[chosen[0].subgraphIndex]]
-    chosen[0].subgraphIndex = 0
-    model.signatureDefs = chosen
-    builder = _SharingBuilder(len(content) + 1024)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
+
+    def change(model: Any) -> None:
+        chosen = [s for s in model.signatureDefs or () if s.signatureKey.decode() == key]
+        if not chosen:
+            raise FlatBufferError(f"no signature {key}")
+        model.subgraphs = [model.subgraphs[chosen[0].subgraphIndex]]
+        chosen[0].subgraphIndex = 0
+        model.signatureDefs = chosen
+
+    return rewritten(content, change)
 
 
 def _hold_buffers(model: Any, content: bytes) -> None:
