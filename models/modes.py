@@ -88,9 +88,10 @@ def flatbuffer(
     """
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
-    own = mixed.load(checkpoint) if mode == "mixed" else None
+    if mode == "mixed":
+        mixed.load(checkpoint)  # told before minutes of conversion
     source = float32(checkpoint, store)
-    recipe = mixed.rules(source.path / FLATBUFFER, own.bits) if own else MODES[mode].recipe
+    recipe = recipe_of(mode, checkpoint, source.path / FLATBUFFER)
     if not recipe:
         return source.path / FLATBUFFER
     from models import sharing  # needs what a board does without
@@ -120,10 +121,21 @@ def flatbuffer(
             ranges = calibrate(source.path / FLATBUFFER, samples)
         content = quantize(source.path / FLATBUFFER, recipe, ranges)
         (folder / FLATBUFFER).write_bytes(sharing.share(content))
-        if own:
-            own.save(folder / mixed.RECIPE)
+        if mode == "mixed":
+            mixed.load(checkpoint).save(folder / mixed.RECIPE)
 
     return store.artifact(mode, inputs, build).path / FLATBUFFER
+
+
+def recipe_of(mode: str, checkpoint: Checkpoint, source: Path) -> tuple[Rule, ...]:
+    """What ai-edge-quantizer is asked for to make ``mode`` of ``source``, a float32 FlatBuffer.
+
+    Raises:
+        QuantizeError: mode mixed, and the checkpoint has no recipe of its own.
+    """
+    if mode == "mixed":
+        return mixed.rules(source, mixed.load(checkpoint).bits)
+    return MODES[mode].recipe
 
 
 # What is judged unless other modes are named; the rest are cells of the matrix in tox.ini.
