@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "fixtures.verdicts",
+    "fixtures.brought",
     "fixtures.cases",
     "fixtures.subjects",
     "fixtures.runners",

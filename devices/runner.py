@@ -30,6 +30,8 @@ MODULES = {
 }
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
+# A signature's runner; its inputs, by what they are, as (name in the file, dtype); its output.
+Bound = tuple[Callable[..., Any], dict[str, tuple[str, Any]], str]
 # A sign of life between two queries of a long measurement, so that a deadline means silence.
 BEAT_SECONDS = 0.5
 
@@ -212,13 +214,18 @@ class Classifier:
         self.lengths_used: set[int] = set()
         self.runtime = {"name": runtime, "version": _version(runtime)}
 
-    def _bind(self, classes: int) -> dict[int, tuple[Callable[..., Any], tuple[str, ...]]]:
-        """Length → (signature runner, its inputs), shortest first."""
-        signatures = {}
+    def _bind(self, classes: int) -> dict[int, Bound]:
+        """Length → (signature runner, its inputs, its output), shortest first.
+
+        An input is bound by its name, perhaps with what TensorFlow puts around it
+        (``serving_default_input_ids:0``). A signature's only output is the logits.
+        """
+        signatures: dict[int, Bound] = {}
         self.described = []
         for key in self.interpreter.get_signature_list():
             run = self.interpreter.get_signature_runner(key)
             inputs, outputs = run.get_input_details(), run.get_output_details()
+            bound = {name: name.rpartition("serving_default_")[2].split(":")[0] for name in inputs}
             described = {
                 side: {
                     name: {
@@ -230,13 +237,19 @@ class Classifier:
                 for side, details in (("inputs", inputs), ("outputs", outputs))
             }
             shapes = {tuple(tensor["shape"]) for tensor in described["inputs"].values()}
-            if not {"input_ids", "attention_mask"} <= set(inputs) <= set(INPUTS):
-                raise ValueError(f"signature {key!r} has the inputs {sorted(inputs)}")
+            known = set(bound.values())
+            if not {*INPUTS[:2]} <= known <= {*INPUTS} or len(known) < len(bound):
+                raise ValueError(
+                    f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
+                    f"name alone, and known are {', '.join(INPUTS)}"
+                )
             if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
                 raise ValueError(f"signature {key!r}: inputs must be [1, length], not {described}")
-            if any(tensor["dtype"] != "int32" for tensor in described["inputs"].values()):
-                raise ValueError(f"signature {key!r}: inputs must be int32, not {described}")
-            if described["outputs"] != {OUTPUT: {"dtype": "float32", "shape": [1, classes]}}:
+            dtypes = {tensor["dtype"] for tensor in described["inputs"].values()}
+            if not dtypes <= {"int32", "int64"}:
+                raise ValueError(f"signature {key!r}: inputs must be integers, not {described}")
+            logits = {"dtype": "float32", "shape": [1, classes]}
+            if [*described["outputs"].values()] != [logits]:
                 raise ValueError(
                     f"signature {key!r} must answer {OUTPUT}, float32 [1, {classes}] "
                     f"(one for each label), not {described['outputs']}"
@@ -244,7 +257,10 @@ class Classifier:
             length = int(shape[1])
             if length in signatures:
                 raise ValueError(f"two signatures of length {length}")
-            signatures[length] = (run, tuple(inputs))
+            own = {what: (name, inputs[name]["dtype"]) for name, what in bound.items()}
+            signatures[length] = (run, own, next(iter(outputs)))
+            described["inputs"] = {bound[name]: of for name, of in described["inputs"].items()}
+            described["outputs"] = {OUTPUT: logits}
             self.described.append({"name": key, "length": length, **described})
         if not signatures:
             raise ValueError("it has no signature")
@@ -284,18 +300,19 @@ class Classifier:
         length = length or self.length_for(len(ids))
         if length not in self.signatures:
             raise Refused("runner", f"no signature of {length}, only {list(self.signatures)}")
-        run, inputs = self.signatures[length]
+        run, inputs, output = self.signatures[length]
         if len(ids) > length:
             ids = [*ids[: length - 1], self.sep]
-        tensors = {name: self.numpy.zeros((1, length), self.numpy.int32) for name in inputs}
+        tensors = {name: self.numpy.zeros((1, length), of) for name, (_, of) in inputs.items()}
         tensors["input_ids"][:] = self.pad
         tensors["input_ids"][0, : len(ids)] = ids
         tensors["attention_mask"][0, : len(ids)] = 1 if mask is None else mask[: len(ids)]
         if types is not None and "token_type_ids" in tensors:
             tensors["token_type_ids"][0, : len(ids)] = types[: len(ids)]
+        fed = {inputs[name][0]: tensor for name, tensor in tensors.items()}
         started = time.perf_counter()
         try:
-            logits = run(**tensors)[OUTPUT][0]
+            logits = run(**fed)[output][0]
         except (ValueError, RuntimeError) as error:
             raise Refused("invoke", f"{self.runtime['name']}, length {length}: {error}") from error
         seconds = time.perf_counter() - started

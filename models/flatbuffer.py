@@ -44,7 +44,8 @@ class Contents:
     Attributes:
         size_bytes: of the file.
         operators: ``NAME vN`` for every operator it uses, sorted.
-        weight_bytes: bytes of constants by dtype, the shared ones counted once.
+        numbers: how many all constants hold, the shared ones counted once.
+        weight_bytes: their bytes by dtype.
         large_weights: how many tables of at least `SMALL` elements have each dtype.
         activations: how many computed tensors of the first subgraph have each dtype.
         mask_ranges: least and greatest number that each integer tensor can hold on the attention
@@ -57,6 +58,7 @@ class Contents:
 
     size_bytes: int
     operators: tuple[str, ...]
+    numbers: int
     weight_bytes: dict[str, int]
     large_weights: dict[str, int]
     activations: dict[str, int]
@@ -78,12 +80,14 @@ def inspect(path: Path) -> Contents:
     weight_bytes: Counter[str] = Counter()
     large: Counter[str] = Counter()
     seen: set[int] = set()
+    numbers = 0
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             buffer = model.buffers[tensor.buffer]
             size = buffer.size if buffer.offset > 1 else _length(buffer.data)
             if size and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
+                numbers += int(np.prod(tensor.shape)) if tensor.shape is not None else 1
                 weight_bytes[dtype_of(tensor)] += size
                 if len(tensor.shape) > 1 and np.prod(tensor.shape) >= SMALL:
                     large[dtype_of(tensor)] += 1
@@ -92,6 +96,7 @@ def inspect(path: Path) -> Contents:
     return Contents(
         len(content),
         tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
+        numbers,
         dict(weight_bytes),
         dict(large),
         dict(Counter(dtype_of(tensor) for tensor in produced)),

@@ -260,8 +260,13 @@ def search(
     )  # fmt: skip
     source = one.path / FLATBUFFER
     print(f"{checkpoint.name}: {len(tweets)} calibration tweets answered in float32", flush=True)
+    answered = store.artifact(
+        "float32_answers", {"from": one.path.name, "tweets": tweets.checksum()},
+        lambda folder: np.save(folder / "logits.npy", answer(source, tweets.texts)), quiet=True,
+    )  # fmt: skip
     _, numbers = groups(source)
-    whole = _Scale(source, store, tweets, answer, answer(source, tweets.texts), numbers)
+    logits = np.load(answered.path / "logits.npy")
+    whole = _Scale(source, store, tweets, answer, logits, numbers)
     few = whole.of(rank_with)
     bits, kept = dict.fromkeys(numbers, WIDTHS[0]), set(numbers)
     cost = whole.cost(bits)

@@ -205,3 +205,8 @@ MODES: Mapping[str, Mode] = MappingProxyType(
         ),
     }
 )  # fmt: skip
+
+
+def mode_of(found: Contents) -> str | None:
+    """The mode whose dtypes a FlatBuffer has; of several, the first in the table."""
+    return next((name for name, mode in MODES.items() if not mode.dtype_faults(found)), None)

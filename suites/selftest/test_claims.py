@@ -274,7 +274,7 @@ def test_an_attempt_to_send_or_write_does_not_ship(judged: Judge) -> None:
 
 
 def _contents(size: int, weights: dict[str, int], activations: dict[str, int]) -> Contents:
-    return Contents(size, (), {}, weights, activations, (), ())
+    return Contents(size, (), 0, {}, weights, activations, (), ())
 
 
 @pytest.mark.parametrize(

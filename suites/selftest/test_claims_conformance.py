@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -74,15 +75,14 @@ def test_answers_that_are_none(planted: np.ndarray, told: str) -> None:
 
 
 def test_permuted_labels() -> None:
-    card = SimpleNamespace(logits=LOGITS.tolist(), label_names=NAMES)
-    checkpoint = SimpleNamespace(label_names=NAMES)
-    ask, noisy = claim.test_labels_are_in_the_declared_order, LOGITS + 0.1 * LOGITS[::-1]
-    ask(CASE, card, checkpoint, _answers(noisy), _judged, _judge())
+    logits = 3 * np.eye(3, dtype=np.float32)[list(TWEETS.labels)] + LOGITS
+    ask = claim.test_labels_are_in_the_declared_order
+    ask(CASE, TWEETS, _answers(logits), _judged, _judge())
     with pytest.raises(DoesNotShip, match=r"read as \['positive', 'negative', 'neutral'\]"):
-        ask(CASE, card, checkpoint, _answers(noisy[:, [1, 2, 0]]), _judged, _judge())
-    card.label_names = NAMES[::-1]
-    with pytest.raises(DoesNotShip, match="the card's"):
-        ask(CASE, card, checkpoint, _answers(noisy), _judged, _judge())
+        ask(CASE, TWEETS, _answers(logits[:, [1, 2, 0]]), _judged, _judge())
+    turned = replace(TWEETS, label_names=NAMES[::-1])
+    with pytest.raises(DoesNotShip, match="the tweets'"):
+        ask(CASE, turned, _answers(logits), _judged, _judge())
 
 
 def test_another_tokenizer_and_a_library_that_reads_it_otherwise(checkpoint: Checkpoint) -> None:
