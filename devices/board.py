@@ -21,6 +21,7 @@ from devices import health
 from devices.detection import Machine, detect, reader
 from devices.errors import DeviceError, OutOfMemoryError, RunnerError
 from devices.gateway import Runner, parse, ssh
+from devices.lifeline import mortal
 from devices.profile import Profile, profile
 from devices.provision import RUNTIMES, has_runtime, python_for
 
@@ -133,8 +134,8 @@ class Board:
         whole = [*self.shell, shlex.join(command)] if self.shell else list(command)
         try:
             done = subprocess.run(
-                whole, stdin=given or subprocess.DEVNULL, capture_output=True, timeout=deadline_s,
-                check=False,
+                mortal(whole), stdin=given or subprocess.DEVNULL, capture_output=True,
+                timeout=deadline_s, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise RunnerError(

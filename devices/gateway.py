@@ -33,6 +33,7 @@ from devices.errors import (
     RunnerError,
 )
 from devices.latency import WARM_UP
+from devices.lifeline import mortal
 
 _ERRORS = {
     "provision": ProvisionError,
@@ -185,8 +186,9 @@ class Runner:
     given to `load` are paths on the runner's machine.
 
     `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
-    how it ended. No process stays behind on this machine; over ssh, execnet ends the other side
-    within 15 seconds of losing the connection. Use it as a context manager.
+    how it ended. No process stays behind on this machine, not even if this one is killed (so keep
+    the thread that starts it); over ssh, execnet ends the other side within 15 seconds of losing
+    the connection. Use it as a context manager.
 
     `isolate` starts it without a network (util-linux's `unshare`) where the machine permits;
     `guard()` says what is in force.
@@ -216,12 +218,15 @@ class Runner:
 
     def _start(self, spec: execnet.XSpec, way: list[str]) -> None:
         environment = [f"{name}={value}" for name, value in (spec.env or {}).items()]
-        prefix = way + (["env", *environment] if environment else [])
+        # After `unshare`, which as a user changes credentials, and with them forgets the signal.
+        prefix = way + (mortal([]) if spec.popen else [])
+        prefix += ["env", *environment] if environment else []
         prefix += ["nice", "-n", spec.nice] if spec.nice else []
         python = spec.python or (sys.executable if spec.popen else "python3")
         spec.python = " ".join([shlex.join(prefix), python]).strip()
         # A shell that stays tells which signal the runner died of; ssh alone does not.
-        arguments = popen_args(spec) if spec.popen else [*ssh(spec), ssh_args(spec)[-1] + "; exit"]
+        remote = [*ssh(spec), ssh_args(spec)[-1] + "; exit"] if spec.ssh else []
+        arguments = popen_args(spec) if spec.popen else mortal(remote)
         # Ours to set: the runner needs its main thread, for a signal handler.
         spec.id, spec.execmodel = "runner", "main_thread_only"
         try:
@@ -377,8 +382,12 @@ class Runner:
         min_queries: int,
         min_seconds: float,
         warm_up: int = WARM_UP,
+        slow_down: float = 0.0,
     ) -> Timings:
-        """Time the classifier single stream, cycling over the texts; see latency.TIERS."""
+        """Time the classifier single stream, cycling over the texts; see latency.TIERS.
+
+        `slow_down`: a planted regression, as a share of each query's time.
+        """
         if not texts:
             raise ValueError("no texts to measure with")
         reply = self._answer(
@@ -387,6 +396,7 @@ class Runner:
             min_queries=min_queries,
             min_seconds=min_seconds,
             warm_up=warm_up,
+            slow_down=slow_down,
         )
         return Timings(
             seconds=np.array(reply["seconds"]),

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 CONFIDENCE = 0.99
+# A change within this share of the other's time is none: what `ratio_of_medians` is held against.
+SAME_SPEED = 1.05
 WARM_UP = 5
 
 

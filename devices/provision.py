@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from devices.errors import ProvisionError
+from devices.lifeline import mortal
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
@@ -114,7 +115,7 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
 
 def _run(command: list[str], runtime: str) -> None:
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        mortal(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
         lines = "\n  ".join(done.stdout.splitlines()[-12:])

@@ -177,6 +177,9 @@ class Classifier:
 
             module = importlib.import_module(MODULES[runtime])
         except (ImportError, KeyError) as error:
+            # What the loader of shared objects says when there is no memory to put one in.
+            if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+                raise Refused("memory", f"no memory left to import {runtime}: {error}") from error
             raise Refused("provision", f"{sys.executable} lacks {runtime}: {error}") from error
         self.numpy = numpy
         self.label_names = label_names
@@ -302,11 +305,19 @@ class Classifier:
         self.lengths_used.add(length)
         return logits, seconds
 
-    def answer(self, text: str) -> tuple[int, float, float]:
-        """One query: the label's index, seconds text→label, seconds of invoke alone."""
+    def answer(self, text: str, slow_down: float = 0.0) -> tuple[int, float, float]:
+        """One query: the label's index, seconds text→label, seconds of invoke alone.
+
+        `slow_down`: a share of its time that it spins for afterwards, so that a planted regression
+        can be looked for.
+        """
         started = time.perf_counter()
         logits, invoke = self.invoke(self.encode(text))
         label = int(logits.argmax())
+        if slow_down:
+            until = started + (1 + slow_down) * (time.perf_counter() - started)
+            while time.perf_counter() < until:
+                pass
         seconds = time.perf_counter() - started
         if self.first_seconds is None:
             self.first_seconds = seconds
@@ -339,10 +350,12 @@ class Classifier:
     def measure(
         self,
         texts: list[str],
+        *,
         min_queries: int,
         min_seconds: float,
         warm_up: int,
         beat: Callable[[], None],
+        slow_down: float = 0.0,
     ) -> dict[str, Any]:
         """Single stream: one query after another, cycling over the texts, on this process's clock.
 
@@ -360,7 +373,7 @@ class Classifier:
         cpu = time.process_time()
         started = last_beat = time.perf_counter()
         while len(total) < min_queries or time.perf_counter() - started < min_seconds:
-            _, seconds, invoke = self.answer(texts[len(total) % len(texts)])
+            _, seconds, invoke = self.answer(texts[len(total) % len(texts)], slow_down)
             total.append(seconds)
             alone.append(invoke)
             if time.perf_counter() - last_beat > BEAT_SECONDS:

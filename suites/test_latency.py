@@ -18,13 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from devices import health
 from devices.board import Board
 from devices.gateway import Loaded, Runner, Timings
 from devices.latency import (
+    SAME_SPEED,
     TIERS,
     Percentile,
     VirtualClock,
@@ -33,6 +33,7 @@ from devices.latency import (
     replay,
 )
 from devices.profile import Profile
+from devices.turns import in_turn, warm_up
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
 from models.card import file_sha256
@@ -43,8 +44,6 @@ from reports.judge import Judge
 from tweets.corpus import Corpus
 
 MAX_SHARE_OF_FLOAT32 = 0.5
-MAX_SHARE_OF_BASELINE = 1.05
-BLOCK = 8  # queries, before the other FlatBuffer's turn
 CLOCK = VirtualClock()
 
 
@@ -172,32 +171,24 @@ def test_latency_no_slower_than_baseline(
     if MODES[case.mode].weights != max(weights, key=lambda dtype: weights[dtype], default=None):
         judge.invalid(f"{baseline_flatbuffer}: its weights are {weights}: no {case.mode}")
     tier = TIERS[pytestconfig.getoption("tier")]
-    ours: list[np.ndarray] = []
-    theirs: list[np.ndarray] = []
+    board = board_of(case)
     with (
         open_runner(case, flatbuffer_of(case)) as runner,
         open_runner(case, baseline_flatbuffer) as older,
     ):
         asked = [evaluation.texts[n % len(evaluation)] for n in range(tier.queries)]
         for side in (runner, older):
-            side.measure(asked, min_queries=BLOCK, min_seconds=0, warm_up=tier.warm_up)
-        before, cpu = board_of(case).snapshot(runner), 0.0
-        for start in range(0, tier.queries, BLOCK):
-            texts = asked[start : start + BLOCK]
-            # Whoever is second finds a warmer machine, so they take turns in that as well.
-            sides = [(runner, ours), (older, theirs)]
-            for side, seconds in sides[:: -1 if start // BLOCK % 2 else 1]:
-                found = side.measure(texts, min_queries=len(texts), min_seconds=0, warm_up=0)
-                seconds.append(found.seconds)
-                cpu += found.cpu_seconds
-        after = board_of(case).snapshot(runner)
-    fault = health.verdict(before, after, runner_cpu_s=cpu)
+            warm_up(side, asked, tier.warm_up)
+        before = board.snapshot(runner)
+        turns = in_turn(runner, older, asked)
+        after = board.snapshot(runner)
+    fault = health.verdict(before, after, runner_cpu_s=turns.cpu_seconds)
     if fault:
         judge.invalid(fault)
-    ratio = ratio_of_medians(np.array(ours), np.array(theirs))
+    ratio = ratio_of_medians(turns.ours, turns.theirs)
     judge.facts(
         median_share_of_baseline=ratio.value, baseline_sha256=file_sha256(baseline_flatbuffer)
     )
-    statistic = f"median ratio of {len(ours)} blocks in turn, upper one-sided 95% bound"
+    statistic = f"median ratio of {len(turns.ours)} blocks in turn, upper one-sided 95% bound"
     estimate = Estimate(ratio.value, "of the baseline's time", statistic, ratio.low, ratio.high)
-    judge.at_most("text→label latency", estimate, MAX_SHARE_OF_BASELINE)
+    judge.at_most("text→label latency", estimate, SAME_SPEED)
