@@ -13,7 +13,13 @@ from typing import Any
 from devices.errors import DeviceError
 
 FOLDER = Path(__file__).parent
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_BRACKET = "tuple[float, float]"
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    _BRACKET: (list,),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,26 @@ class Peak:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """What a speed is projected with (devices/projection.py): brackets, least and most.
+
+    `efficiency` is the share of the float32 peak that inference reaches on all cores,
+    `instructions_per_cycle` what all cores together execute in a cycle of `ghz`.
+    """
+
+    efficiency: tuple[float, float]
+    ghz: float
+    instructions_per_cycle: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """`cpu`: QEMU's name of the CPU, which decides the instructions that kernels choose."""
+
+    cpu: str
+
+
+@dataclass(frozen=True)
 class Profile:
     """One device. None stands for "whatever the machine has", which only `host` says.
 
@@ -62,9 +88,17 @@ class Profile:
     memory_mb: int | None = None
     image: Image | None = None
     peak: Peak | None = None
+    projection: Projection | None = None
+    emulation: Emulation | None = None
 
 
-_SECTIONS: dict[str, type] = {"budget": Budget, "image": Image, "peak": Peak}
+_SECTIONS: dict[str, type] = {
+    "budget": Budget,
+    "image": Image,
+    "peak": Peak,
+    "projection": Projection,
+    "emulation": Emulation,
+}
 
 
 def profiles(folder: Path = FOLDER) -> dict[str, Profile]:
@@ -139,4 +173,11 @@ def _fields(
             raise DeviceError(f"{path}: {prefix}{field} must be {kind}, not {value!r}")
         if isinstance(value, (int, float)) and not value > 0:
             raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r}")
-    return table
+        if kind == _BRACKET and not _is_bracket(value):
+            raise DeviceError(f"{path}: {prefix}{field} must be [least, most], not {value!r}")
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+
+
+def _is_bracket(value: list[Any]) -> bool:
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
+    return numbers and len(value) == 2 and 0 < value[0] <= value[1]

@@ -34,11 +34,15 @@ class Runtime:
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """The pins of the group; ProvisionError if the group is not there."""
-        groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
-        if self.name not in groups:
-            raise ProvisionError(f"{PROJECT} has no dependency group {self.name!r}")
-        return tuple(groups[self.name])
+        return pins(self.name)
+
+
+def pins(group: str) -> tuple[str, ...]:
+    """What a group of pyproject.toml pins; ProvisionError if the group is not there."""
+    groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
+    if group not in groups:
+        raise ProvisionError(f"{PROJECT} has no dependency group {group!r}")
+    return tuple(groups[group])
 
 
 RUNTIMES = {

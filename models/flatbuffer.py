@@ -75,9 +75,9 @@ def inspect(path: Path) -> Contents:
             size = buffer.size if buffer.offset > 1 else _length(buffer.data)
             if size and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
-                weight_bytes[_dtype(tensor)] += size
+                weight_bytes[dtype_of(tensor)] += size
                 if len(tensor.shape) > 1 and np.prod(tensor.shape) >= SMALL:
-                    large[_dtype(tensor)] += 1
+                    large[dtype_of(tensor)] += 1
     first = model.subgraphs[0]
     produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]
     return Contents(
@@ -85,7 +85,7 @@ def inspect(path: Path) -> Contents:
         tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
         dict(weight_bytes),
         dict(large),
-        dict(Counter(_dtype(tensor) for tensor in produced)),
+        dict(Counter(dtype_of(tensor) for tensor in produced)),
         tuple(_signature(model, definition) for definition in model.signatureDefs or ()),
     )
 
@@ -142,7 +142,8 @@ def _names(enumeration: str) -> dict[int, str]:
     return {value: name for name, value in members if isinstance(value, int)}
 
 
-def _dtype(tensor: Any) -> str:
+def dtype_of(tensor: Any) -> str:
+    """The dtype of a tensor of the schema, as numpy names it where numpy has it."""
     return _names("TensorType")[tensor.type].lower()
 
 
@@ -181,7 +182,7 @@ def _signature(model: Any, definition: Any) -> Signature:
 
     def described(entries: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
         return {
-            entry.name.decode(): (_dtype(tensor), tuple(int(n) for n in tensor.shape))
+            entry.name.decode(): (dtype_of(tensor), tuple(int(n) for n in tensor.shape))
             for entry in entries
             for tensor in [tensors[entry.tensorIndex]]
         }
