@@ -5,4 +5,5 @@ pytest_plugins = [
     "fixtures.cases",
     "fixtures.subjects",
     "fixtures.runners",
+    "fixtures.measured",
 ]

@@ -86,6 +86,8 @@ class Timings:
     `seconds` float64 [queries] is text→label, `invoke` the interpreter alone within the same
     queries. `cpu_seconds` (all threads) and `wall_seconds` span them. `load_seconds` is the cold
     load (FlatBuffer and tokenizer, without imports), `first_seconds` the first tweet ever answered.
+    `readings`: seconds since the beginning, and the texts
+    of the meters' files. `ended` is when the measurement did, by this machine's time.time().
     """
 
     seconds: np.ndarray
@@ -94,6 +96,9 @@ class Timings:
     wall_seconds: float
     load_seconds: float
     first_seconds: float
+    import_seconds: float = 0.0
+    readings: tuple[tuple[float, tuple[str | None, ...]], ...] = ()
+    ended: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -317,7 +322,9 @@ class Runner:
                 threads=threads,
             )
         except RunnerError as error:
-            raise _crash(error, LoadError, f"{runtime} crashed on {flatbuffer}") from error
+            if error.signal not in _CRASHES:
+                raise
+            raise LoadError(f"{runtime} crashed on {flatbuffer}: {error}") from error
         self._label_names = tuple(label_names)
         self._load_seconds = about["load_seconds"]
         signatures = tuple(about.pop("signatures"))
@@ -373,7 +380,9 @@ class Runner:
         try:
             return self._ask(op, **request)
         except RunnerError as error:
-            raise _crash(error, InvokeError, "it crashed") from error
+            if error.signal not in _CRASHES:
+                raise
+            raise InvokeError(f"the runtime crashed: {error}") from error
 
     def measure(
         self,
@@ -383,10 +392,12 @@ class Runner:
         min_seconds: float,
         warm_up: int = WARM_UP,
         slow_down: float = 0.0,
+        meters: Sequence[str] = (),
     ) -> Timings:
         """Time the classifier single stream, cycling over the texts; see latency.TIERS.
 
-        `slow_down`: a planted regression, as a share of each query's time.
+        `slow_down`: a planted regression, as a share of each query's time. `meters`: small files of
+        the board that are read meanwhile (devices.energy).
         """
         if not texts:
             raise ValueError("no texts to measure with")
@@ -397,7 +408,9 @@ class Runner:
             min_seconds=min_seconds,
             warm_up=warm_up,
             slow_down=slow_down,
+            meters=list(meters),
         )
+        ended = time.time()
         return Timings(
             seconds=np.array(reply["seconds"]),
             invoke=np.array(reply["invoke"]),
@@ -405,7 +418,20 @@ class Runner:
             wall_seconds=reply["wall_seconds"],
             load_seconds=self._load_seconds,
             first_seconds=reply["first_seconds"],
+            import_seconds=self.loaded.import_seconds if self.loaded else 0.0,
+            readings=tuple((at, tuple(texts)) for at, texts in reply["read"]),
+            ended=ended,
         )
+
+    def overhead(self) -> tuple[float, float]:
+        """Seconds that the harness adds to a query, and of an empty request and its reply."""
+        own: float = self._ask("overhead")
+        trips = []
+        for _ in range(50):
+            started = time.perf_counter()
+            self._ask("read", path="/")
+            trips.append(time.perf_counter() - started)
+        return own, sorted(trips)[25]
 
     def memory(self, *, reset_peak: bool = False) -> Memory:
         """Memory until now; `reset_peak` starts the peak anew from here (after this reading)."""
@@ -456,11 +482,6 @@ class Runner:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _crash(error: RunnerError, kind: type[Exception], what: str) -> Exception:
-    """What a runner brought upon itself is no fault of the board or the way to it."""
-    return kind(f"{what}: {error}") if error.signal in _CRASHES else error
 
 
 def parse(spec: str) -> execnet.XSpec:

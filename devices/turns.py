@@ -33,15 +33,16 @@ def in_turn(ours: Runner, theirs: Runner, texts: Sequence[str], *, slow_down: fl
 
     `slow_down`: a planted regression of ours.
     """
-    blocks: dict[Runner, list[np.ndarray]] = {ours: [], theirs: []}
+    sides: tuple[tuple[Runner, float, list[np.ndarray]], ...]
+    sides = (ours, slow_down, []), (theirs, 0.0, [])
     cpu = 0.0
     for start in range(0, len(texts) - len(texts) % BLOCK, BLOCK):
         # Whoever is second finds a warmer machine, so they take turns in that as well.
-        for side in (ours, theirs)[:: -1 if start // BLOCK % 2 else 1]:
-            found = side.measure(
+        for runner, planted, blocks in sides[:: -1 if start // BLOCK % 2 else 1]:
+            found = runner.measure(
                 texts[start : start + BLOCK], min_queries=BLOCK, min_seconds=0, warm_up=0,
-                slow_down=slow_down if side is ours else 0.0,
+                slow_down=planted,
             )  # fmt: skip
-            blocks[side].append(found.seconds)
+            blocks.append(found.seconds)
             cpu += found.cpu_seconds
-    return Turns(np.array(blocks[ours]), np.array(blocks[theirs]), cpu)
+    return Turns(np.array(sides[0][2]), np.array(sides[1][2]), cpu)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import pytest
 
 from devices import health
 from devices.board import Board
-from devices.gateway import Loaded, Runner, Timings
+from devices.gateway import Runner
 from devices.latency import (
     SAME_SPEED,
     TIERS,
@@ -35,7 +34,7 @@ from devices.latency import (
 from devices.profile import Profile
 from devices.turns import in_turn, warm_up
 from fixtures.cases import Case
-from fixtures.runners import OpenRunner
+from fixtures.measured import Measured
 from models.card import file_sha256
 from models.flatbuffer import inspect
 from models.modes import MODES
@@ -45,51 +44,6 @@ from tweets.corpus import Corpus
 
 MAX_SHARE_OF_FLOAT32 = 0.5
 CLOCK = VirtualClock()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of a case, once a session, and whether the machine was fit for it."""
-
-    timings: Timings
-    loaded: Loaded
-    fault: str | None
-    health: dict[str, Any]
-    machine: dict[str, str]
-
-
-@pytest.fixture(scope="session")
-def measured(
-    runner_of: OpenRunner,
-    board_of: Callable[[Case], Board],
-    evaluation: Corpus,
-    pytestconfig: pytest.Config,
-) -> Callable[[Case], Measured]:
-    """Times a case in a fresh runner, after warm-up, with the machine's health before and after."""
-    known: dict[Case, Measured] = {}
-    tier = TIERS[pytestconfig.getoption("tier")]
-
-    def measure(case: Case) -> Measured:
-        if case not in known:
-            board = board_of(case)
-            with runner_of(case) as runner:
-                before = board.snapshot(runner)
-                timings = runner.measure(
-                    evaluation.texts, min_queries=tier.queries, min_seconds=tier.seconds,
-                    warm_up=tier.warm_up,
-                )  # fmt: skip
-                after = board.snapshot(runner)
-                assert runner.loaded is not None
-                known[case] = Measured(
-                    timings,
-                    runner.loaded,
-                    health.verdict(before, after, runner_cpu_s=timings.cpu_seconds),
-                    {"before": asdict(before), "after": asdict(after)},
-                    board.machine.board_key_parts,
-                )
-        return known[case]
-
-    return measure
 
 
 def _judge(
@@ -125,9 +79,13 @@ def test_latency_text_to_label(
     judge.facts(
         p90_ms=1000 * percentile_90(timings.seconds).seconds,
         tweets_per_s=len(timings.seconds) / float(timings.seconds.sum()),
+        import_ms=1000 * timings.import_seconds,
         load_ms=1000 * timings.load_seconds,
         first_tweet_ms=1000 * timings.first_seconds,
         cpu_share=timings.cpu_seconds / timings.wall_seconds,
+        runtime_version=found.loaded.version,
+        delegate=found.loaded.delegate,
+        **found.about,
     )
     _judge(judge, benchmark, case, found, "text→label", timings.seconds, device.budget.latency_ms)
 
