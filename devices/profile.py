@@ -182,6 +182,6 @@ def _fields(
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 
-def _is_bracket(value: list[Any]) -> bool:
+def _is_bracket(value: Any) -> bool:
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
     return numbers and len(value) == 2 and 0 < value[0] <= value[1]
