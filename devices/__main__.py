@@ -9,6 +9,7 @@ from pathlib import Path
 
 from devices import operators, same
 from devices.errors import DeviceError, LoadError, ProvisionError, RunnerError
+from devices.profile import profiles
 from devices.provision import RUNTIMES, python_for
 
 
@@ -29,8 +30,12 @@ def main(argv: list[str] | None = None) -> int:
     alike.add_argument("--times", type=int, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
     alike.add_argument("--store", type=Path, default=Path(".store"))
+    commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
     args = parser.parse_args(argv)
     try:
+        if args.command == "boards":
+            print(boards_table())
+            return 0
         if args.command == "aa":
             return _same(args)
         table = {
@@ -45,6 +50,24 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{release}: {len(taken)} operators")
     print(f"written: {args.out}")
     return 0
+
+
+def boards_table() -> str:
+    """The profiles as a table in Markdown."""
+    headings = (
+        *("device", "board", "usual image", "glibc", "Python", "runtimes that install there"),
+        *("p90 (ms)", "memory (MB)", "energy (J a tweet)"),
+    )
+    rows = [headings, ("---",) * 6 + ("---:",) * 3]
+    for name, board in profiles().items():
+        image, budget = board.image, board.budget
+        system = (image.os, image.glibc, image.python) if image else ("–",) * 3
+        runtimes = [r.name for r in RUNTIMES.values() if image and r.installs_on(image)]
+        named = ", ".join(runtimes) or ("none" if image else "as it has them")
+        demanded = [budget.latency_ms, budget.memory_mb, budget.energy_j]
+        figures = ("–" if figure is None else f"{figure:g}" for figure in demanded)
+        rows.append((f"`{name}`", board.description, *system, named, *figures))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _same(args: argparse.Namespace) -> int:

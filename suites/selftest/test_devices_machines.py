@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.__main__ import boards_table
 from devices.detection import detect, reader, require
 from devices.errors import DeviceError
 from devices.health import cool_down, out_of_memory_kills, snapshot, verdict
@@ -269,3 +270,7 @@ def test_own_work_is_not_counted_against_the_machine() -> None:
     later = replace(now, busy_s=now.busy_s + 5, total_s=now.total_s + 10, own_s=now.own_s + 2)
     assert verdict(now, later, runner_cpu_s=3.0) is None
     assert verdict(now, later, runner_cpu_s=0.0) is not None
+
+
+def test_the_table_in_the_docs_is_that_of_the_profiles() -> None:
+    assert boards_table() in (FOLDER.parent / "docs" / "boards.md").read_text()
