@@ -58,7 +58,7 @@ def boards_table() -> str:
         *("device", "board", "usual image", "glibc", "Python", "runtimes that install there"),
         *("p90 (ms)", "memory (MB)", "energy (J a tweet)"),
     )
-    rows = [headings, ("---",) * 6 + ("---:",) * 3]
+    rows: list[tuple[str, ...]] = [headings, ("---",) * 6 + ("---:",) * 3]
     for name, board in profiles().items():
         image, budget = board.image, board.budget
         system = (image.os, image.glibc, image.python) if image else ("–",) * 3

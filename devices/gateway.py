@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -46,6 +47,8 @@ _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
 _SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 # Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+# Last words of a process that found no memory left: the kernel's, C++'s, OpenBLAS's, Python's.
+_NO_MEMORY = re.compile(r"(?i)out of memory|annot allocate|memory allocation|bad_alloc|MemoryError")
 # Texts a request: a message stays small in the runner's memory, and a slow board within the
 # deadline; a round trip costs 50 microseconds.
 _BATCH = 8
@@ -280,7 +283,8 @@ class Runner:
             self._process.kill()
             if self._overdue:
                 how, name = f"silent for {self.deadline_s:g} s, so it was killed; {how}", None
-            raise RunnerError(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
+            kind = OutOfMemoryError if _NO_MEMORY.search(how) else RunnerError
+            raise kind(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
         if "error" in reply:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
         return reply["ok"]

@@ -204,7 +204,7 @@ def test_a_board_that_fails_has_its_own_verdict_and_the_others_theirs(
         "host@kitchen": ("ships", "no attempt"),
         "host@locked": ("invalid", "Permission denied"),
         "host@bare": ("cannot run", "lacks ai-edge-litert"),
-        "host@small": ("cannot run", "no memory left to import"),
+        "host@small": ("cannot run", "OutOfMemoryError"),
         "host@cut": ("invalid", "closed by remote host"),
     }
     assert found.keys() == wanted.keys()
