@@ -6,4 +6,5 @@ pytest_plugins = [
     "fixtures.cases",
     "fixtures.subjects",
     "fixtures.runners",
+    "fixtures.measured",
 ]

@@ -44,13 +44,15 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("invoke", "ms", _figure("invoke_p90_ms", "{:.1f}")),
     ("tweets", "/s", _figure("tweets_per_s", "{:.1f}")),
     ("mem.", "MB", _figure("memory_mb", "{:.0f}")),
+    ("energy", "J", _figure("energy_j", "{:.2g}")),
 )
 
 LEGEND = (
     "size: the FlatBuffer; size ratio: BERT-large's weights / it; ckpt ratio: BERT-large's "
     "training checkpoint / it; accuracy with one-sided 95% bounds; bal.: balanced accuracy; "
     "drop: upper bound of the accuracy lost against the accuracy reference, in points; "
-    "p90: text→label; invoke: p90 of the interpreter alone; mem.: memory of the runner."
+    "p90: text→label; invoke: p90 of the interpreter alone; mem.: memory of the runner; "
+    "energy: of the board, a tweet (–: not measured)."
 )
 
 
