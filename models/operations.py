@@ -7,12 +7,16 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from ai_edge_litert.schema_py_generated import TensorType
 
-from models.flatbuffer import DTYPES, operator_name, unpack
+from models.flatbuffer import operator_name, unpack
 
-# Bits of an element where they are not those of numpy's dtype of the name.
-_BITS = {"int4": 4, "int2": 2, "bool": 8, "string": 0, "resource": 0, "variant": 0}
+# Of an element; a type that is missing here (text, resources) has no fixed size and counts nothing.
+_BITS = {
+    TensorType.INT4: 4, TensorType.INT8: 8, TensorType.UINT8: 8, TensorType.BOOL: 8,
+    TensorType.INT16: 16, TensorType.FLOAT16: 16, TensorType.INT32: 32, TensorType.FLOAT32: 32,
+    TensorType.INT64: 64, TensorType.FLOAT64: 64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,17 +58,18 @@ def _count(model: Any, graph: Any) -> Operations:
         inputs = [graph.tensors[i] for i in operator.inputs if i >= 0]
         outputs = [graph.tensors[i] for i in operator.outputs]
         if name in ("FULLY_CONNECTED", "BATCH_MATMUL"):
-            arithmetic += 2 * prod(outputs[0].shape) * _summed(name, operator, inputs)
+            arithmetic += 2 * prod(map(int, outputs[0].shape)) * _summed(name, operator, inputs)
         looked_up = name in ("EMBEDDING_LOOKUP", "GATHER")
         for tensor in inputs:
-            if model.buffers[tensor.buffer].data is None and not model.buffers[tensor.buffer].size:
-                activation_bytes += _bytes(tensor)
+            size = _bytes(tensor, tensor.shape)
+            if not _is_constant(model.buffers[tensor.buffer]):
+                activation_bytes += size
+            elif looked_up and len(tensor.shape) > 1:  # rows, in the table's dtype
+                read[tensor.buffer] = min(size, _bytes(tensor, outputs[0].shape))
             else:
-                # A row has the output's elements, in the table's dtype.
-                rows = prod(outputs[0].shape) * _bits(tensor) // 8 if looked_up else _bytes(tensor)
-                read[tensor.buffer] = max(min(rows, _bytes(tensor)), read.get(tensor.buffer, 0))
-        activation_bytes += sum(map(_bytes, outputs))
-    return Operations(int(arithmetic), int(sum(read.values())), int(activation_bytes))
+                read[tensor.buffer] = size
+        activation_bytes += sum(_bytes(tensor, tensor.shape) for tensor in outputs)
+    return Operations(arithmetic, sum(read.values()), activation_bytes)
 
 
 def _summed(name: str, operator: Any, inputs: list[Any]) -> int:
@@ -74,10 +79,9 @@ def _summed(name: str, operator: Any, inputs: list[Any]) -> int:
     return int(inputs[0].shape[-2 if operator.builtinOptions.adjX else -1])
 
 
-def _bytes(tensor: Any) -> int:
-    return prod(tensor.shape) * _bits(tensor) // 8
+def _bytes(tensor: Any, shape: Any) -> int:
+    return prod(map(int, shape)) * _BITS.get(tensor.type, 0) // 8
 
 
-def _bits(tensor: Any) -> int:
-    dtype = DTYPES[tensor.type]
-    return _BITS[dtype] if dtype in _BITS else 8 * np.dtype(dtype).itemsize
+def _is_constant(buffer: Any) -> bool:
+    return buffer.offset > 1 or (buffer.data is not None and len(buffer.data) > 0)
