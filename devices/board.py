@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from devices.detection import Machine, detect, reader
 from devices.errors import DeviceError, OutOfMemoryError, RunnerError
 from devices.gateway import Runner, parse, ssh
 from devices.profile import Profile, profile
-from devices.provision import RUNTIMES, python_for
+from devices.provision import RUNTIMES, has_runtime, python_for
 
 # How long a board may take to start a bare Python, a loaded Pi Zero included.
 START_S = 60.0
@@ -42,6 +43,7 @@ class Board:
         spec: the execnet spec of a runner with this runtime.
         gateway: the spec that it is behind, or nothing.
         emulated: whether its time is nobody's.
+        is_provisioned: whether its runtimes are those that pyproject.toml pins.
         fault: why it cannot be asked anything, or None.
     """
 
@@ -51,12 +53,8 @@ class Board:
     spec: Callable[[str], str]
     gateway: str = ""
     emulated: bool = False
+    is_provisioned: bool = False
     fault: str | None = None
-
-    @property
-    def is_provisioned(self) -> bool:
-        """Whether its runtimes are those that pyproject.toml pins."""
-        return not self.emulated and not self.gateway
 
     @property
     def shell(self) -> list[str]:
@@ -152,12 +150,17 @@ class Board:
         return done.stdout.decode("utf-8", "replace")
 
 
-def this_machine(device: str, store: Path) -> Board:
-    """The machine at hand, as `device` (`host` is any); its environments are made in `store`."""
-    return Board(
-        device, profile(device), detect(),
-        lambda runtime: f"popen//python={python_for(runtime, store)}",
-    )  # fmt: skip
+def this_machine(device: str, store: Path, *, own_python: bool = False) -> Board:
+    """The machine at hand, as `device` (`host` is any); its environments are made in `store`.
+
+    `own_python`: a runtime that the running Python has is taken from there.
+    """
+
+    def spec(runtime: str) -> str:
+        own = own_python and has_runtime(runtime)
+        return f"popen//python={sys.executable if own else python_for(runtime, store)}"
+
+    return Board(device, profile(device), detect(), spec, is_provisioned=not own_python)
 
 
 def behind(gateway: str) -> Board:
@@ -199,7 +202,12 @@ def emulated(device: str, store: Path) -> Board:
 
 
 def choose(
-    named: Sequence[str], gateways: Sequence[str], store: Path, *, emulate: bool = False
+    named: Sequence[str],
+    gateways: Sequence[str],
+    store: Path,
+    *,
+    emulate: bool = False,
+    own_python: bool = False,
 ) -> list[Board]:
     """The boards of a run: those behind the gateways, and for each device named and not among
     them this machine, or an emulated one.
@@ -232,7 +240,7 @@ def choose(
         if emulate and name != "host":
             boards.append(emulated(name, store))
         elif name in (here.device, "host"):
-            boards.append(this_machine(name, store))
+            boards.append(this_machine(name, store, own_python=own_python))
         else:
             raise DeviceError(
                 f"-m {name}: this machine is not that device. It is {here.device!r}: "

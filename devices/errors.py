@@ -36,4 +36,4 @@ class RunnerError(RuntimeError):
 
 
 class OutOfMemoryError(RunnerError):
-    """The runner was lost while its board's kernel killed processes for want of memory."""
+    """The board has too little memory: Python got none, or the kernel killed for want of it."""

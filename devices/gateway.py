@@ -24,10 +24,22 @@ from execnet.gateway_bootstrap import HostNotFound, bootstrap
 from execnet.gateway_io import popen_args, ssh_args
 
 from devices import runner
-from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.errors import (
+    DeviceError,
+    InvokeError,
+    LoadError,
+    OutOfMemoryError,
+    ProvisionError,
+    RunnerError,
+)
 from devices.latency import WARM_UP
 
-_ERRORS = {"provision": ProvisionError, "load": LoadError, "invoke": InvokeError}
+_ERRORS = {
+    "provision": ProvisionError,
+    "load": LoadError,
+    "invoke": InvokeError,
+    "memory": OutOfMemoryError,
+}
 _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
 # Never ask a person, and notice within 20 seconds that the other side is gone.
 _SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
@@ -208,7 +220,8 @@ class Runner:
         prefix += ["nice", "-n", spec.nice] if spec.nice else []
         python = spec.python or (sys.executable if spec.popen else "python3")
         spec.python = " ".join([shlex.join(prefix), python]).strip()
-        arguments = popen_args(spec) if spec.popen else [*ssh(spec), ssh_args(spec)[-1]]
+        # A shell that stays tells which signal the runner died of; ssh alone does not.
+        arguments = popen_args(spec) if spec.popen else [*ssh(spec), ssh_args(spec)[-1] + "; exit"]
         # Ours to set: the runner needs its main thread, for a signal handler.
         spec.id, spec.execmodel = "runner", "main_thread_only"
         try:
@@ -299,9 +312,7 @@ class Runner:
                 threads=threads,
             )
         except RunnerError as error:
-            if error.signal not in _CRASHES:
-                raise
-            raise LoadError(f"{runtime} crashed on {flatbuffer}: {error}") from error
+            raise _crash(error, LoadError, f"{runtime} crashed on {flatbuffer}") from error
         self._label_names = tuple(label_names)
         self._load_seconds = about["load_seconds"]
         signatures = tuple(about.pop("signatures"))
@@ -340,7 +351,7 @@ class Runner:
         logits, tokens, truncated = b"", [], 0
         for start in range(0, max(map(len, columns.values())), _BATCH):
             batch = {name: rows[start : start + _BATCH] for name, rows in columns.items()}
-            reply = self._ask("classify", **batch, length=length)
+            reply = self._answer("classify", **batch, length=length)
             logits += reply["logits"]
             tokens += reply["tokens"]
             truncated += reply["truncated"]
@@ -353,6 +364,12 @@ class Runner:
             truncated=truncated,
         )
 
+    def _answer(self, op: str, **request: Any) -> Any:
+        try:
+            return self._ask(op, **request)
+        except RunnerError as error:
+            raise _crash(error, InvokeError, "it crashed") from error
+
     def measure(
         self,
         texts: Sequence[str],
@@ -364,7 +381,7 @@ class Runner:
         """Time the classifier single stream, cycling over the texts; see latency.TIERS."""
         if not texts:
             raise ValueError("no texts to measure with")
-        reply = self._ask(
+        reply = self._answer(
             "measure",
             texts=list(texts),
             min_queries=min_queries,
@@ -429,6 +446,11 @@ class Runner:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _crash(error: RunnerError, kind: type[Exception], what: str) -> Exception:
+    """What a runner brought upon itself is no fault of the board or the way to it."""
+    return kind(f"{what}: {error}") if error.signal in _CRASHES else error
 
 
 def parse(spec: str) -> execnet.XSpec:

@@ -6,6 +6,7 @@ The pins, and why, stand in pyproject.toml, `[dependency-groups]`, in the groups
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import platform
 import re
 import shutil
@@ -51,6 +52,15 @@ RUNTIMES = {
         Runtime("tflite-runtime", newest_python=(3, 11), oldest_glibc=(2, 34)),
     )
 }
+
+
+def has_runtime(runtime: str) -> bool:
+    """Whether the running Python has the runtime installed, in whatever version."""
+    try:
+        importlib.metadata.version(runtime)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def python_for(runtime: str, store: Path) -> Path:

@@ -35,7 +35,7 @@ BEAT_SECONDS = 0.5
 
 
 class Refused(Exception):
-    """What the caller raises as ProvisionError, LoadError, InvokeError or RunnerError."""
+    """What the caller raises as one of devices.errors, by its stage."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -452,6 +452,8 @@ def serve(channel: Any) -> None:
             channel.send({"ok": getattr(desk, op)(**request)})
         except Refused as error:
             channel.send({"error": error.stage, "message": str(error)})
+        except MemoryError:
+            channel.send({"error": "memory", "message": f"{op}: no memory left for Python"})
         except Exception as error:  # a fault must not look like a dead runner
             channel.send({"error": "runner", "message": f"{op}: {type(error).__name__}: {error}"})
 

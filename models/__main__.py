@@ -6,14 +6,35 @@ import argparse
 import sys
 from pathlib import Path
 
+from models import bundle
 from models.card import Card
-from models.errors import CardError, CheckpointError, SaveError
+from models.checkpoint import open_checkpoint
+from models.errors import (
+    BundleError,
+    CardError,
+    CheckpointError,
+    ConvertError,
+    QuantizeError,
+    SaveError,
+)
+from models.modes import DEFAULT, MODES, flatbuffer
 from models.store import Store
 from tweets import replab
 from tweets.corpus import TweetsError
 from tweets.measures import scores
 from tweets.readers import read
 from tweets.splits import split
+
+ZOO = Path(__file__).parent / "zoo"
+_FAULTS = (
+    BundleError,
+    CardError,
+    CheckpointError,
+    ConvertError,
+    QuantizeError,
+    SaveError,
+    TweetsError,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,6 +56,12 @@ def main(argv: list[str] | None = None) -> int:
     score.add_argument("card", type=Path, help="the folder of the card")
     score.add_argument("--run", type=Path, help="write its answers in RepLab 2013's run format")
     score.add_argument("--gold", type=Path, help="write the labels so, for RepLab's own scorer")
+    pack = commands.add_parser("bundle", help="write all that a board needs as one file")
+    pack.add_argument("checkpoint", nargs="?", default=str(ZOO / "mobilebert-brands"))
+    pack.add_argument("--reference", type=Path, default=ZOO / "minilm-brands")
+    pack.add_argument("--mode", action="append", choices=MODES, help="only this mode (repeatable)")
+    pack.add_argument("--store", type=Path, default=Path(".store"))
+    pack.add_argument("--out", type=Path, required=True, help="the file to write")
     prune = commands.add_parser("prune", help="delete what the store keeps and nobody needs")
     prune.add_argument("--store", type=Path, default=Path(".store"))
     prune.add_argument("--older-than-days", type=float, default=30.0)
@@ -43,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--epochs", type=float, default=epochs)
         command.add_argument("--learning-rate", type=float, default=rate)
         command.add_argument("--seed", type=int, default=0)
-    for command in (finetune, distil, record, score):
+    for command in (finetune, distil, record, score, pack):
         command.add_argument(
             "--tweets", default="brands", help="brands, replab2013, a file, folder or id"
         )
@@ -54,9 +81,10 @@ def main(argv: list[str] | None = None) -> int:
         for path in Store(args.store).prune(args.older_than_days):
             print(f"deleted {path}")
         return 0
+    run = {"score": _score, "bundle": _bundle}.get(args.command, _train)
     try:
-        return _score(args) if args.command == "score" else _train(args)
-    except (CardError, CheckpointError, SaveError, TweetsError) as error:
+        return run(args)
+    except _FAULTS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -80,6 +108,18 @@ def _train(args: argparse.Namespace) -> int:
     else:
         training.distil(args.teacher, splits, args.out, hp, args.student)
     print(f"checkpoint and card: {args.out}")
+    return 0
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    splits = split(read(args.tweets, args.replab_root, args.replab_text))
+    candidate = open_checkpoint(args.checkpoint)
+    flatbuffers = {
+        mode: flatbuffer(mode, candidate, Store(args.store), splits.calibration)
+        for mode in args.mode or DEFAULT
+    }
+    bundle.write(args.out, candidate, args.reference, splits, flatbuffers)
+    print(f"bundle of {', '.join(flatbuffers)}: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
 

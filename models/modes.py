@@ -20,12 +20,11 @@ from types import MappingProxyType
 from typing import Any
 
 from models import calibration
-from models import flatbuffer as flatbuffers
 from models.calibration import Samples
 from models.checkpoint import Checkpoint
 from models.convert import float32
 from models.errors import QuantizeError
-from models.flatbuffer import FLATBUFFER, inspect, share
+from models.flatbuffer import FLATBUFFER, inspect
 from models.store import Store
 from tweets.corpus import Corpus
 
@@ -119,11 +118,13 @@ def flatbuffer(
     source, recipe = float32(checkpoint, store), MODES[mode].recipe
     if not recipe:
         return source.path / FLATBUFFER
+    from models import sharing  # needs what a board does without
+
     inputs: dict[str, Any] = {
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
         "recipe": recipe,
-        "code": hashlib.sha256((getsource(quantize) + getsource(flatbuffers)).encode()).hexdigest(),
+        "code": hashlib.sha256((getsource(quantize) + getsource(sharing)).encode()).hexdigest(),
     }
     chosen = None
     if MODES[mode].is_calibrated:
@@ -142,7 +143,7 @@ def flatbuffer(
             signatures = inspect(source.path / FLATBUFFER).signatures
             samples = calibration.samples(signatures, checkpoint.tokenizer, chosen.texts)
         content = quantize(source.path / FLATBUFFER, recipe, samples)
-        (folder / FLATBUFFER).write_bytes(share(content))
+        (folder / FLATBUFFER).write_bytes(sharing.share(content))
 
     return store.artifact(mode, inputs, build).path / FLATBUFFER
 

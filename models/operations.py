@@ -7,16 +7,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from ai_edge_litert.schema_py_generated import TensorType
+import numpy as np
 
-from models.flatbuffer import operator_name, unpack
+from models.flatbuffer import dtype_of, operator_name, unpack
 
-# Of an element; a type that is missing here (text, resources) has no fixed size and counts nothing.
-_BITS = {
-    TensorType.INT4: 4, TensorType.INT8: 8, TensorType.UINT8: 8, TensorType.BOOL: 8,
-    TensorType.INT16: 16, TensorType.FLOAT16: 16, TensorType.INT32: 32, TensorType.FLOAT32: 32,
-    TensorType.INT64: 64, TensorType.FLOAT64: 64,
-}  # fmt: skip
+# Bits of an element where they are not those of numpy's dtype of the name.
+_BITS = {"int4": 4, "int2": 2, "string": 0, "resource": 0, "variant": 0}
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,9 @@ def _summed(name: str, operator: Any, inputs: list[Any]) -> int:
 
 
 def _bytes(tensor: Any, shape: Any) -> int:
-    return prod(map(int, shape)) * _BITS.get(tensor.type, 0) // 8
+    dtype = dtype_of(tensor)
+    bits = _BITS[dtype] if dtype in _BITS else 8 * np.dtype(dtype).itemsize
+    return prod(map(int, shape)) * bits // 8
 
 
 def _is_constant(buffer: Any) -> bool:

@@ -402,7 +402,7 @@ def test_a_crash_is_one_error_with_its_signal_and_last_words(
     planted: Callable[..., Runner],
 ) -> None:
     runner = planted("crash")
-    with pytest.raises(RunnerError, match=r"(?s)died of SIGSEGV.*about to crash"):
+    with pytest.raises(InvokeError, match=r"(?s)it crashed.*died of SIGSEGV.*about to crash"):
         runner.classify(["good"])
     assert_gone(runner)
     with pytest.raises(RunnerError, match=r"lost the runner"):

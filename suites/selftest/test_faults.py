@@ -21,9 +21,10 @@ from models.card import Card
 from models.checkpoint import Checkpoint, graph_of, open_checkpoint
 from models.convert import saved_model
 from models.errors import CheckpointError, QuantizeError
-from models.flatbuffer import FLATBUFFER, inspect, share
+from models.flatbuffer import FLATBUFFER, inspect
 from models.modes import MODES, flatbuffer, quantize, rule
 from models.scales import mask_ranges
+from models.sharing import share
 from models.store import Store
 from tweets.corpus import Corpus
 from tweets.splits import Splits
