@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -31,25 +32,43 @@ _WORD = "a"
 
 
 def instructions(
-    profile: Profile, runtime: str, store: Path, flatbuffer: Path, tokenizer: Path,
-    label_names: Sequence[str], lengths: Sequence[int] | None = None,
-) -> dict[int, int]:  # fmt: skip
+    profile: Profile,
+    runtime: str,
+    store: Path,
+    *,
+    flatbuffer: Path,
+    tokenizer: Path,
+    label_names: Sequence[str],
+    tokens: int | None = None,
+) -> Cost:
     """Guest instructions from text to label, one thread, of a tweet that fills each length.
 
-    `lengths`: of those the FlatBuffer has, by default all.
+    `tokens`: only lengths up to the first that takes so many.
 
     Raises:
-        DeviceError: the FlatBuffer has no such length, or its tokenizer does not know the word.
+        DeviceError: the tokenizer does not know the word that fills a length.
         ProvisionError: no emulator, or no C compiler.
         LoadError, InvokeError, RunnerError: as of a runner.
     """
     with counting(profile, runtime, store) as (runner, executed):
-        loaded = runner.load(flatbuffer, tokenizer, label_names, runtime, threads=1)
-        if unknown := set(lengths or ()) - set(loaded.lengths):
-            raise DeviceError(f"{flatbuffer} has the lengths {loaded.lengths}, not {unknown}")
-        return {
-            length: _of_a_tweet(runner, executed, length) for length in lengths or loaded.lengths
-        }
+        lengths = runner.load(flatbuffer, tokenizer, label_names, runtime, threads=1).lengths
+        if tokens is not None:
+            lengths = tuple(
+                length for length, shorter in zip(lengths, (0, *lengths), strict=False)
+                if shorter < tokens
+            )  # fmt: skip
+        counted = {length: _of_a_tweet(runner, executed, length) for length in lengths}
+        again = _of_a_tweet(runner, executed, lengths[0])
+        return Cost(counted, abs(again / counted[lengths[0]] - 1))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`instructions` of a tweet by length in tokens; `spread`: by which share of it a second count
+    of the shortest differed from the first."""
+
+    instructions: dict[int, int]
+    spread: float
 
 
 def _of_a_tweet(runner: Runner, executed: Callable[[], int], length: int) -> int:
@@ -58,13 +77,13 @@ def _of_a_tweet(runner: Runner, executed: Callable[[], int], length: int) -> int
     if (tokens := runner.classify([text]).tokens) != (length,):
         raise DeviceError(f"{length - 2} times {_WORD!r} are {tokens} tokens, not {length}")
 
-    def queries(count: int) -> int:
+    def request(queries: int) -> int:
         before = executed()
-        runner.measure([text], min_queries=count, min_seconds=0, warm_up=0)
+        runner.measure([text], min_queries=queries, min_seconds=0, warm_up=0)
         return executed() - before
 
     # What a request costs without a query in it is taken off.
-    return -queries(0) + queries(1)
+    return request(1) - request(0)
 
 
 @contextmanager

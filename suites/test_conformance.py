@@ -14,9 +14,10 @@ import numpy as np
 
 from devices import operators
 from devices.answers import logit_distance
+from devices.board import Board
 from devices.gateway import Answers
 from fixtures.cases import Case
-from fixtures.runners import OpenRunner
+from fixtures.runners import SHORT, OpenRunner
 from models.card import Card
 from models.flatbuffer import inspect
 from models.modes import MODES
@@ -28,12 +29,13 @@ AnswersOf = Callable[[Case], Answers]
 
 
 def test_runtime_takes_every_operator(
-    case: Case, flatbuffer_of: Callable[[Case], Path], judge: Judge
-) -> None:
+    case: Case, board_of: Callable[[Case], Board], flatbuffer_of: Callable[[Case], Path],
+    judge: Judge,
+) -> None:  # fmt: skip
     """Read from the file and held against what the runtime was probed to take: told before it is
     asked. That it is taken is not yet that it is answered: quantizers leave versions too low."""
     found = inspect(flatbuffer_of(case)).operators
-    if reasons := operators.refused(found, case.runtime):
+    if reasons := operators.refused(found, board_of(case).release(case.runtime)):
         judge.cannot_run(f"this file needs {'; and '.join(reasons)}")
     judge.holds("operators", bool(found), f"{len(found)} kinds, each in a version it takes")
 
@@ -53,12 +55,13 @@ def test_answers_like_its_checkpoint(
 
 
 def test_padding_changes_no_answer(
-    case: Case, runner_of: OpenRunner, evaluation: Corpus, judge: Judge
-) -> None:
+    case: Case, runner_of: OpenRunner, evaluation: Corpus,
+    affordable: Callable[[Case, int], int], judge: Judge,
+) -> None:  # fmt: skip
     """The same tweets through the shortest signature that takes them, and through the longest."""
     with runner_of(case) as runner:
         assert runner.loaded is not None
-        short = evaluation.take(_short(evaluation))
+        short = evaluation.take(_short(evaluation, affordable(case, 16)))
         tight = runner.classify(short.texts)
         padded = runner.classify(short.texts, length=max(runner.loaded.lengths))
     worst = logit_distance(padded.logits, tight.logits)[1]
@@ -72,13 +75,14 @@ def test_same_tweet_same_answer(
     answers_of: AnswersOf,
     judged_tweets: Callable[[Case], tuple[list[int], Corpus]],
     runner_of: OpenRunner,
+    affordable: Callable[[Case, int], int],
     judge: Judge,
 ) -> None:
     """In a fresh runner and in another order: the logits that were judged, bit for bit."""
-    texts = judged_tweets(case)[1].texts[:48]
+    texts = judged_tweets(case)[1].texts[: affordable(case, 48)]
     with runner_of(case) as runner:
         again = runner.classify(texts[::-1]).logits[::-1]
-    different = int((answers_of(case).logits[:48] != again).any(axis=1).sum())
+    different = int((answers_of(case).logits[: len(texts)] != again).any(axis=1).sum())
     judge.holds(
         "repeatability", different == 0, f"{different} of {len(texts)} tweets answered otherwise"
     )
@@ -94,6 +98,6 @@ def test_inputs_are_bound_by_name(case: Case, runner_of: OpenRunner, judge: Judg
     judge.holds("names", bool(found) and all(f == wanted for f in found), f"found {found}")
 
 
-def _short(corpus: Corpus, count: int = 16) -> list[int]:
+def _short(corpus: Corpus, count: int) -> list[int]:
     """The first tweets of few characters, most of which fit the shortest signature."""
-    return [i for i, text in enumerate(corpus.texts) if len(text) <= 40][:count]
+    return [i for i, text in enumerate(corpus.texts) if len(text) <= SHORT][:count]
