@@ -1,4 +1,7 @@
-"""Ask the runtimes what they take, and the statistic what it sees: ``python -m devices --help``."""
+"""Ask runtimes what they take, emulated boards what a tweet costs, and the statistic what it sees.
+
+``python -m devices --help`` lists the commands.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from devices import operators, same
-from devices.errors import DeviceError, LoadError, ProvisionError, RunnerError
-from devices.profile import profiles
+from devices import emulation, operators, same
+from devices.cost import instructions
+from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.profile import profile, profiles
+from devices.projection import by_instructions
 from devices.provision import RUNTIMES, python_for
 
 
@@ -24,13 +29,19 @@ def main(argv: list[str] | None = None) -> int:
     alike.add_argument("flatbuffer", type=Path)
     alike.add_argument("tokenizer", type=Path, help="its tokenizer.json")
     alike.add_argument("texts", type=Path, help="a file with a tweet a line")
-    alike.add_argument("--label", action="append", help="one for each class (default: three)")
-    alike.add_argument("--runtime", choices=RUNTIMES, default="ai-edge-litert")
     alike.add_argument("--threads", type=int, default=1)
     alike.add_argument("--times", type=int, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
-    alike.add_argument("--store", type=Path, default=Path(".store"))
     commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
+    cost = commands.add_parser("cost", help="count the instructions of a tweet, on emulated boards")
+    cost.add_argument("flatbuffer", type=Path)
+    cost.add_argument("tokenizer", type=Path, help="its tokenizer.json")
+    cost.add_argument("--device", action="append", required=True, help="a board (repeatable)")
+    cost.add_argument("--tokens", type=int, help="only up to the length that takes so many")
+    for command in (alike, cost):
+        command.add_argument("--label", action="append", help="one for each class (default: three)")
+        command.add_argument("--runtime", choices=RUNTIMES, default="ai-edge-litert")
+        command.add_argument("--store", type=Path, default=Path(".store"))
     args = parser.parse_args(argv)
     try:
         if args.command == "boards":
@@ -38,11 +49,20 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args.command == "aa":
             return _same(args)
+        if args.command == "cost":
+            return _cost(args)
         table = {
-            runtime.requirements[0]: operators.probe(name, python_for(name, args.store))
+            runtime.requirements[0]: operators.probe(name, [str(python_for(name, args.store))])
             for name, runtime in RUNTIMES.items()
         }
-    except (DeviceError, LoadError, OSError, ProvisionError, RunnerError) as error:
+        # What else boards have: the same binaries, but for the machine that they are of.
+        emulated = emulation.command(profile("pi4"), args.store)
+        for name in RUNTIMES:
+            if (release := emulation.release(name)) not in table:
+                table[release] = operators.probe(name, emulated)
+    except (
+        DeviceError, InvokeError, LoadError, OSError, ProvisionError, RunnerError
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return 2
     args.out.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -103,6 +123,31 @@ def _same(args: argparse.Namespace) -> int:
             f"{f'; INVALID: {unfit} disturbed' if unfit else '' if holds else '; NOT KEPT'}"
         )
     return 0 if kept else 1
+
+
+def _cost(args: argparse.Namespace) -> int:
+    """Print a line a board and length. What a time is, it says: projected."""
+    labels = args.label or ["negative", "neutral", "positive"]
+    for device in args.device:
+        board = profile(device)
+        counted = instructions(
+            board,
+            args.runtime,
+            args.store,
+            flatbuffer=args.flatbuffer,
+            tokenizer=args.tokenizer,
+            label_names=labels,
+            tokens=args.tokens,
+        )
+        for length, count in counted.instructions.items():
+            time = by_instructions(board, count)
+            print(
+                f"{device} {args.runtime} {length} tokens: {count / 1e6:.1f} M instructions, "
+                f"projected {1000 * time.low:.0f} to {1000 * time.high:.0f} ms"
+            )
+        print(f"{device}: two counts of {min(counted.instructions)} tokens differ by "
+              f"{counted.spread:.3%}", flush=True)  # fmt: skip
+    return 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from devices import energy, health
+from devices import emulation, energy, health
 from devices.detection import Machine, detect, reader
 from devices.errors import DeviceError, OutOfMemoryError, RunnerError
 from devices.gateway import Runner, parse, ssh
@@ -58,6 +58,10 @@ class Board:
     is_provisioned: bool = False
     meter: energy.Meter | None = None
     fault: str | None = None
+
+    def release(self, runtime: str) -> str:
+        """What of a runtime is there as far as this project decides it, such as ``NAME==1.0``."""
+        return emulation.release(runtime) if self.emulated else RUNTIMES[runtime].requirements[0]
 
     @property
     def shell(self) -> list[str]:
@@ -187,24 +191,14 @@ def behind(gateway: str) -> Board:
 
 
 def emulated(device: str, store: Path) -> Board:
-    """A device emulated on this machine, its files in `store`."""
-    from devices.emulation import spec
-
+    """A device emulated on this machine, its files in `store`. DeviceError: it cannot be."""
     board = profile(device)
-    machine = Machine(
-        device=device,
-        model=f"{board.description}, emulated",
-        cpu="emulated",
-        cores=board.cores or 1,
-        memory_mb=board.memory_mb or 0,
-        architecture="aarch64",
-        os="Debian Bookworm's userland",
-    )
+    machine = emulation.machine(board)
     return Board(
         f"{device}@qemu",
         board,
         machine,
-        lambda runtime: spec(board, runtime, store),
+        lambda runtime: emulation.spec(board, runtime, store),
         emulated=True,
     )
 

@@ -20,11 +20,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
 
+from devices.detection import Machine
 from devices.errors import DeviceError, ProvisionError
 from devices.memory_limit import MemoryLimits, memory_limits
 from devices.profile import Profile
@@ -35,18 +37,19 @@ from devices.runner import MODULES
 GROUP = "emulated"
 # The system of an emulated board, whatever its own is: both runtimes have wheels for it.
 SYSTEM = "Debian Bookworm's userland"
-_USERLAND = (
-    "libc6 libgcc-s1 libstdc++6 python3.11 python3.11-minimal libpython3.11-minimal "
-    "libpython3.11-stdlib zlib1g libbz2-1.0 liblzma5 libexpat1 libffi8 libssl3 libsqlite3-0 "
-    "libuuid1"
-).split()
+_USERLAND = [
+    "libc6", "libgcc-s1", "libstdc++6", "python3.11", "python3.11-minimal", "libpython3.11-minimal",
+    "libpython3.11-stdlib", "zlib1g", "libbz2-1.0", "liblzma5", "libexpat1", "libffi8", "libssl3",
+    "libsqlite3-0", "libuuid1",
+]  # fmt: skip
 _PLATFORMS = ("2_17", "2014", "2_27", "2_28", "2_34")
 # Debian's emulator, and the libraries it needs that a small system may lack. Not the static one:
 # only the other one takes plugins.
-_QEMU = (
-    "qemu-user libcapstone4 liburing2 libnuma1 libglib2.0-0 libpcre2-8-0 libgnutls30 libp11-kit0 "
-    "libidn2-0 libunistring2 libtasn1-6 libnettle8 libhogweed6 libgmp10 libffi8"
-).split()
+_QEMU = [
+    "qemu-user", "libcapstone4", "liburing2", "libnuma1", "libglib2.0-0", "libpcre2-8-0",
+    "libgnutls30", "libp11-kit0", "libidn2-0", "libunistring2", "libtasn1-6", "libnettle8",
+    "libhogweed6", "libgmp10", "libffi8",
+]  # fmt: skip
 # With cortex-a76; and up to the last one with the plugin interface of count_instructions.c.
 _VERSIONS = ((7, 2), (9, 0))
 _DEADLINE_S = 600.0
@@ -80,12 +83,37 @@ def command(profile: Profile, store: Path, options: Sequence[str] = ()) -> list[
     return [*limits.confined(profile.memory_mb * 10**6 + emulator_bytes(profile, store)), *bare]
 
 
+def release(runtime: str) -> str:
+    """The release of a runtime that emulated boards have, such as ``tflite-runtime==2.14.0``."""
+    return next(pin for pin in pins(GROUP) if pin.startswith(f"{runtime}=="))
+
+
 def imposed(profile: Profile) -> str:
     """Whether and how the board's memory is imposed, in a few words for a report."""
     limits = memory_limits()
     if isinstance(limits, MemoryLimits):
         return f"{profile.memory_mb} MB imposed by a memory cgroup (version {limits.version})"
     return f"memory not imposed: {limits}"
+
+
+def machine(profile: Profile) -> Machine:
+    """What an emulated board stands for, and what it is not.
+
+    Raises:
+        DeviceError: the profile names no CPU to emulate.
+    """
+    own = (
+        f", not {profile.image.os}" if profile.image and "Bookworm" not in profile.image.os else ""
+    )
+    return Machine(
+        device=profile.name,
+        model=f"{profile.description}, emulated",
+        cpu=f"QEMU's {_cpu(profile)}",
+        cores=profile.cores or 1,
+        memory_mb=profile.memory_mb or 0,
+        architecture="aarch64",
+        os=SYSTEM + own,
+    )
 
 
 @cache
@@ -98,6 +126,19 @@ def emulator_bytes(profile: Profile, store: Path) -> int:
         return int(said[1]) * 1024 if said else 0
 
     return peak(_bare(profile, store)) - peak([sys.executable])
+
+
+def translations_mb(pid: int) -> float:
+    """MB (10^6 bytes) of the translated code that a running emulator keeps resident: its only
+    memory that is both written and executed. 0 where it cannot be read."""
+    found, writable_code = 0, False
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
+            if header := re.match(r"[0-9a-f]+-[0-9a-f]+ (\S+) ", line):
+                writable_code = header[1].startswith("rwx")
+            elif writable_code and (resident := re.match(r"Rss:\s+(\d+) kB", line)):
+                found += int(resident[1]) * 1024
+    return found / 1e6
 
 
 def qemu(store: Path) -> Path:
@@ -149,13 +190,17 @@ def userland(store: Path) -> Path:
 
 
 def _bare(profile: Profile, store: Path, options: Sequence[str] = ()) -> list[str]:
+    # The userland is tried out under QEMU, so it makes that first.
+    root = userland(store)
+    return _python(qemu(store), _cpu(profile), root, options)
+
+
+def _cpu(profile: Profile) -> str:
     if profile.emulation is None:
         raise DeviceError(
             f"{profile.name} cannot be emulated: its profile has no [emulation] with the cpu's name"
         )
-    # The userland is tried out under QEMU, so it makes that first.
-    root = userland(store)
-    return _python(qemu(store), profile.emulation.cpu, root, options)
+    return profile.emulation.cpu
 
 
 def _python(emulator: Path, cpu: str, root: Path, options: Sequence[str] = ()) -> list[str]:
@@ -220,13 +265,16 @@ def _unpack_debian(packages: Sequence[str], architecture: str, folder: Path) -> 
         for part in ("state/lists/partial", "cache/archives/partial", "packages"):
             (private / part).mkdir(parents=True)
         (private / "state/status").touch()
-        apt = [
-            "apt-get", "-qq",
-            *("-o", f"Dir::State={private}/state", "-o", f"Dir::State::status={private}/state/status"),
-            *("-o", f"Dir::Cache={private}/cache", "-o", f"APT::Architecture={architecture}"),
-            *("-o", f"APT::Architectures={architecture}", "-o", "Acquire::Languages=none"),
-            *("-o", "APT::Sandbox::User=root"),
-        ]  # fmt: skip
+        options = {
+            "Dir::State": private / "state",
+            "Dir::State::status": private / "state/status",
+            "Dir::Cache": private / "cache",
+            "APT::Architecture": architecture,
+            "APT::Architectures": architecture,
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+        }
+        apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in options.items())]
         _run([*apt, "update"])
         _run([*apt, "download", *packages], private / "packages")
         for package in sorted((private / "packages").glob("*.deb")):

@@ -177,7 +177,7 @@ def _fields(
             raise DeviceError(f"{path}: {prefix}{field} must be {kind}, not {value!r}")
         if isinstance(value, (int, float)) and not value > 0:
             raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r}")
-        if kind == _BRACKET and not _is_bracket(value):
+        if isinstance(value, list) and not _is_bracket(value):
             raise DeviceError(f"{path}: {prefix}{field} must be [least, most], not {value!r}")
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 

@@ -12,7 +12,7 @@ import numpy as np
 from models.flatbuffer import dtype_of, operator_name, unpack
 
 # Bits of an element where they are not those of numpy's dtype of the name.
-_BITS = {"int4": 4, "int2": 2, "bool": 8, "string": 0, "resource": 0, "variant": 0}
+_BITS = {"int4": 4, "int2": 2, "string": 0, "resource": 0, "variant": 0}
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,18 @@ def _count(model: Any, graph: Any) -> Operations:
         inputs = [graph.tensors[i] for i in operator.inputs if i >= 0]
         outputs = [graph.tensors[i] for i in operator.outputs]
         if name in ("FULLY_CONNECTED", "BATCH_MATMUL"):
-            arithmetic += 2 * prod(outputs[0].shape) * _summed(name, operator, inputs)
+            arithmetic += 2 * prod(map(int, outputs[0].shape)) * _summed(name, operator, inputs)
         looked_up = name in ("EMBEDDING_LOOKUP", "GATHER")
         for tensor in inputs:
-            if model.buffers[tensor.buffer].data is None and not model.buffers[tensor.buffer].size:
-                activation_bytes += _bytes(tensor)
+            size = _bytes(tensor, tensor.shape)
+            if not _is_constant(model.buffers[tensor.buffer]):
+                activation_bytes += size
+            elif looked_up and len(tensor.shape) > 1:  # rows, in the table's dtype
+                read[tensor.buffer] = min(size, _bytes(tensor, outputs[0].shape))
             else:
-                # A row has the output's elements, in the table's dtype.
-                rows = prod(outputs[0].shape) * _bits(tensor) // 8 if looked_up else _bytes(tensor)
-                read[tensor.buffer] = max(min(rows, _bytes(tensor)), read.get(tensor.buffer, 0))
-        activation_bytes += sum(map(_bytes, outputs))
-    return Operations(int(arithmetic), int(sum(read.values())), int(activation_bytes))
+                read[tensor.buffer] = size
+        activation_bytes += sum(_bytes(tensor, tensor.shape) for tensor in outputs)
+    return Operations(arithmetic, sum(read.values()), activation_bytes)
 
 
 def _summed(name: str, operator: Any, inputs: list[Any]) -> int:
@@ -74,10 +75,11 @@ def _summed(name: str, operator: Any, inputs: list[Any]) -> int:
     return int(inputs[0].shape[-2 if operator.builtinOptions.adjX else -1])
 
 
-def _bytes(tensor: Any) -> int:
-    return prod(tensor.shape) * _bits(tensor) // 8
-
-
-def _bits(tensor: Any) -> int:
+def _bytes(tensor: Any, shape: Any) -> int:
     dtype = dtype_of(tensor)
-    return _BITS[dtype] if dtype in _BITS else 8 * np.dtype(dtype).itemsize
+    bits = _BITS[dtype] if dtype in _BITS else 8 * np.dtype(dtype).itemsize
+    return prod(map(int, shape)) * bits // 8
+
+
+def _is_constant(buffer: Any) -> bool:
+    return buffer.offset > 1 or (buffer.data is not None and len(buffer.data) > 0)

@@ -21,6 +21,7 @@ import pytest
 
 from devices import health
 from devices.board import Board
+from devices.cost import Cost
 from devices.gateway import Runner
 from devices.latency import (
     SAME_SPEED,
@@ -32,12 +33,14 @@ from devices.latency import (
     replay,
 )
 from devices.profile import Profile
+from devices.projection import by_instructions, by_roofline
 from devices.turns import in_turn, warm_up
 from fixtures.cases import Case
 from fixtures.measured import Measured
 from models.card import file_sha256
 from models.flatbuffer import inspect
 from models.modes import MODES
+from models.operations import operations
 from reports.decision import Estimate
 from reports.judge import Judge
 from tweets.corpus import Corpus
@@ -69,6 +72,7 @@ def _judge(
     return p90
 
 
+@pytest.mark.only(emulated=False)
 @pytest.mark.benchmark(timer=CLOCK, group="text→label")
 def test_latency_text_to_label(
     case: Case, device: Profile, measured: Callable[[Case], Measured], judge: Judge, benchmark: Any
@@ -90,6 +94,7 @@ def test_latency_text_to_label(
     _judge(judge, benchmark, case, found, "text→label", timings.seconds, device.budget.latency_ms)
 
 
+@pytest.mark.only(emulated=False)
 @pytest.mark.benchmark(timer=CLOCK, group="invoke")
 def test_latency_invoke(
     case: Case, device: Profile, measured: Callable[[Case], Measured], judge: Judge, benchmark: Any
@@ -101,7 +106,7 @@ def test_latency_invoke(
     _judge(judge, benchmark, case, found, "invoke", invoke, device.budget.latency_ms)
 
 
-@pytest.mark.only(runtime="ai-edge-litert", mode="dynamic_range")
+@pytest.mark.only(runtime="ai-edge-litert", mode="dynamic_range", emulated=False)
 def test_latency_at_most_half_of_float32(
     case: Case, measured: Callable[[Case], Measured], judge: Judge
 ) -> None:
@@ -119,6 +124,7 @@ def test_latency_at_most_half_of_float32(
     judge.at_most("text→label latency", estimate, MAX_SHARE_OF_FLOAT32)
 
 
+@pytest.mark.only(emulated=False)
 def test_latency_no_slower_than_baseline(
     case: Case, baseline_flatbuffer: Path, evaluation: Corpus, pytestconfig: pytest.Config,
     open_runner: Callable[[Case, Path], AbstractContextManager[Runner]],
@@ -150,3 +156,33 @@ def test_latency_no_slower_than_baseline(
     statistic = f"median ratio of {len(turns.ours)} blocks in turn, upper one-sided 95% bound"
     estimate = Estimate(ratio.value, "of the baseline's time", statistic, ratio.low, ratio.high)
     judge.at_most("text→label latency", estimate, SAME_SPEED)
+
+
+@pytest.mark.only(emulated=True)
+def test_latency_projected(
+    case: Case, device: Profile, cost_of: Callable[[Case], Cost], common_tokens: int,
+    flatbuffer_of: Callable[[Case], Path], judge: Judge,
+) -> None:  # fmt: skip
+    """Never measured under an emulator, and never held against a budget: computed, in a bracket."""
+    counted = cost_of(case).instructions
+    length = next((n for n in counted if n >= common_tokens), max(counted))
+    cost = operations(flatbuffer_of(case))[length]
+    found = {
+        "text→label latency": by_instructions(device, counted[length]),
+        "invoke latency": by_roofline(
+            device, cost.arithmetic, cost.weight_bytes, cost.activation_bytes
+        ),
+    }
+    text_to_label = found["text→label latency"]
+    judge.facts(
+        projected_p90_ms=1000 * text_to_label.seconds,
+        projected_p90_low_ms=1000 * text_to_label.low,
+        projected_p90_high_ms=1000 * text_to_label.high,
+    )
+    for name, projected in found.items():
+        ends = (1000 * seconds for seconds in (projected.seconds, projected.low, projected.high))
+        value, low, high = ends
+        judge.projected(
+            name, Estimate(value, "ms", projected.statistic, low, high),
+            f"{length} tokens, which nine of ten tweets fit; the board itself was not timed",
+        )  # fmt: skip

@@ -75,9 +75,9 @@ def test_an_operator_that_is_too_new_is_refused_at_load(
     path = tmp_path / FLATBUFFER
     path.write_bytes(converter.convert())
     needed = inspect(path).operators
-    assert operators.refused(needed, LITERT.runtime) == []
+    assert operators.refused(needed, "ai-edge-litert==2.3.0") == []
     told = "FULLY_CONNECTED v12; tflite-runtime==2.14.0 stops at v10"
-    assert told in operators.refused(needed, TFLITE.runtime)
+    assert told in operators.refused(needed, "tflite-runtime==2.14.0")
     refused = "opcode 'FULLY_CONNECTED' version '12'"
     with bare_runner(TFLITE) as runner, pytest.raises(LoadError, match=refused):
         _load(runner, TFLITE, path, checkpoint)
