@@ -81,7 +81,7 @@ def detect(
     model = (read("/proc/device-tree/model") or "").rstrip("\0\n ")
     cpuinfo = read("/proc/cpuinfo") or ""
     return Machine(
-        device=_recognise(model),
+        device=_recognise(model, (read("/proc/device-tree/compatible") or "").split("\0")),
         model=model,
         cpu=_cpu(cpuinfo),
         cores=cpuinfo.count("processor\t:") or os.cpu_count() or 1,
@@ -102,13 +102,19 @@ def require(device: str, machine: Machine) -> None:
         )
 
 
-def _recognise(model: str) -> str:
-    """The device with the longest matching beginning, so that order of files does not matter."""
+def _recognise(model: str, compatible: list[str]) -> str:
+    """The device with the longest matching beginning, so that order of files does not matter; or
+    the one that the device tree says it is compatible with."""
     matches = [
         (len(prefix), name)
         for name, profile in profiles().items()
         for prefix in profile.models
         if model.startswith(prefix)
+    ]
+    matches += [
+        (0, name)
+        for name, profile in profiles().items()
+        if not set(profile.compatible).isdisjoint(compatible)
     ]
     return max(matches)[1] if matches else "host"
 

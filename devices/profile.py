@@ -77,13 +77,15 @@ class Emulation:
 class Profile:
     """One device. None stands for "whatever the machine has", which only `host` says.
 
-    `models` are the beginnings of /proc/device-tree/model that identify the board; `threads` is the
+    `models` are the beginnings of /proc/device-tree/model that identify the board, and `compatible`
+    entries of the file of that name, where the model says something else; `threads` is the
     default to measure with; `memory_mb` is the board's (the smallest one sold).
     """
 
     name: str
     description: str
     models: tuple[str, ...]
+    compatible: tuple[str, ...]
     threads: int
     budget: Budget
     cores: int | None = None
@@ -124,9 +126,13 @@ def _read(path: Path) -> Profile:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeviceError(f"{path}: not a TOML file: {error}") from error
-    models = _section(path, table, "recognise", {"models"}).get("models")
-    if not isinstance(models, list) or not all(isinstance(m, str) and m for m in models):
-        raise DeviceError(f"{path}: recognise.models must be a list of strings, not {models!r}")
+    recognise = {"compatible": []} | _section(path, table, "recognise", {"models", "compatible"})
+    for field in ("models", "compatible"):
+        stated: Any = recognise.get(field)
+        if not isinstance(stated, list) or not all(isinstance(s, str) and s for s in stated):
+            raise DeviceError(
+                f"{path}: recognise.{field} must be a list of strings, not {stated!r}"
+            )
     fields = _fields(
         path,
         {k: v for k, v in table.items() if not isinstance(v, dict)},
@@ -144,7 +150,8 @@ def _read(path: Path) -> Profile:
     for name, value in table.items():
         if isinstance(value, dict) and name not in {"recognise", *_SECTIONS}:
             raise DeviceError(f"{path}: unknown section [{name}]")
-    return Profile(name=path.stem, models=tuple(models), **fields, **sections)
+    known: dict[str, Any] = {field: tuple(stated) for field, stated in recognise.items()}
+    return Profile(name=path.stem, **known, **fields, **sections)
 
 
 def _section(path: Path, table: dict[str, Any], name: str, known: set[str]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from devices.errors import ProvisionError
 from devices.lifeline import mortal
 from devices.profile import Image
 
+# How long making an environment may take, on a slow board over a slow network.
+INSTALL_S = 1800.0
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
@@ -131,9 +133,16 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
 
 
 def _run(command: list[str], runtime: str) -> None:
-    done = subprocess.run(
-        mortal(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
+    try:
+        done = subprocess.run(
+            mortal(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            check=False, timeout=INSTALL_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ProvisionError(
+            f"the environment of {runtime} could not be made: `{' '.join(command)}` took more than "
+            f"{INSTALL_S / 60:.0f} minutes. Run again"
+        ) from None
     if done.returncode:
         lines = "\n  ".join(done.stdout.splitlines()[-12:])
         raise ProvisionError(

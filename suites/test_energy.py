@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from devices.profile import Profile
 from fixtures.cases import Case
 from fixtures.measured import Measured
@@ -17,6 +19,7 @@ from reports.decision import Estimate
 from reports.judge import Judge
 
 
+@pytest.mark.only(emulated=False)
 def test_energy_a_tweet(
     case: Case, device: Profile, measured: Callable[[Case], Measured], metered: None, judge: Judge
 ) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from devices import energy
 from devices.detection import reader
 from devices.errors import EnergyError
+from devices.gateway import Timings
+from fixtures import measured
 
 RAPL = {
     "sys/class/powercap/intel-rapl:0/name": "package-0\n",
@@ -129,3 +134,38 @@ def test_a_bad_log_is_named_by_file_and_line(tmp_path: Path, text: str, said: st
         energy.read_log(tmp_path / "bad.csv")
     with pytest.raises(EnergyError, match=r"none\.csv"):
         energy.read_log(tmp_path / "none.csv")
+
+
+# A measurement
+
+
+def _timings(**more: Any) -> Timings:
+    """Ten queries in five seconds that ended at 110."""
+    seconds = np.full(10, 0.4)
+    return Timings(seconds, seconds, 4.0, 5.0, 0.1, 0.4, ended=110.0, **more)
+
+
+def _config(power_log: Path | None = None) -> Any:
+    return SimpleNamespace(getoption={"power_log": power_log}.get)
+
+
+def test_joules_are_shared_out_over_the_queries(tmp_path: Path) -> None:
+    board: Any = SimpleNamespace(meter=lay_out(tmp_path, INA))
+    timings = _timings(readings=((0.0, ("3000000",)), (5.0, ("3000000",))))
+    found = measured._energy(board, timings, _config())
+    assert (found.joules, found.source) == (pytest.approx(1.5), "hwmon, ina219")
+    # What is plugged in between counts, whatever the board says of itself.
+    path = log(tmp_path / "log.csv", [(100 + n, 5.0) for n in range(20)])
+    found = measured._energy(board, timings, _config(path))
+    assert (found.joules, found.source) == (pytest.approx(2.5), "an external meter's log, log.csv")
+
+
+def test_energy_that_is_not_measured_is_said_not_to_be(tmp_path: Path) -> None:
+    board: Any = SimpleNamespace(meter=None)
+    found = measured._energy(board, _timings(), _config())
+    assert found.joules is None
+    assert found.source.startswith("not measured here")
+    path = log(tmp_path / "old.csv", [(n, 5.0) for n in range(20)])
+    found = measured._energy(board, _timings(), _config(path))
+    assert found.joules is None
+    assert "no sample" in (found.fault or "")

@@ -26,6 +26,19 @@ MODELS = {
     "Raspberry Pi 2 Model B Rev 1.1\0": "host",
     "NVIDIA Jetson Orin Nano Developer Kit\0": "host",
 }
+# /proc/device-tree/compatible likewise, the most specific entry first.
+COMPATIBLE = {
+    "raspberrypi,model-zero-2-w\0brcm,bcm2837\0": "pi_zero2w",
+    "raspberrypi,3-model-b\0brcm,bcm2837\0": "pi3",
+    "raspberrypi,3-model-b-plus\0brcm,bcm2837\0": "pi3",
+    "raspberrypi,4-model-b\0brcm,bcm2711\0": "pi4",
+    "raspberrypi,400\0brcm,bcm2711\0": "pi4",
+    "raspberrypi,5-model-b\0brcm,bcm2712\0": "pi5",
+    "nvidia,p3450-0000\0nvidia,tegra210\0": "jetson_nano",
+    "nvidia,p3449-0000-b00+p3448-0000-b00\0nvidia,jetson-nano\0nvidia,tegra210\0": "jetson_nano",
+    "raspberrypi,2-model-b-rev2\0brcm,bcm2837\0": "host",
+    "raspberrypi,4-compute-module\0brcm,bcm2711\0": "host",
+}
 ARM_CPUINFO = "".join(
     f"processor\t: {n}\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n"
     for n in range(4)
@@ -45,6 +58,15 @@ def test_a_board_is_recognised_by_its_device_tree(tmp_path: Path, model: str, de
     machine = detect(lay_out(tmp_path, {"proc/device-tree/model": model}))
     assert machine.device == device
     assert "\0" not in machine.description
+
+
+@pytest.mark.parametrize(("compatible", "device"), COMPATIBLE.items())
+def test_a_board_is_recognised_by_what_it_is_compatible_with(
+    tmp_path: Path, compatible: str, device: str
+) -> None:
+    files = {"proc/device-tree/model": "A name of the maker's own\0"}
+    machine = detect(lay_out(tmp_path, files | {"proc/device-tree/compatible": compatible}))
+    assert machine.device == device
 
 
 def test_a_board_is_described_for_people_and_for_comparison(tmp_path: Path) -> None:
@@ -91,6 +113,7 @@ def test_every_shipped_profile_is_readable_and_demands_a_second() -> None:
         assert device.budget.latency_ms == 1000
         if name != "host":
             assert device.models
+            assert device.compatible
             assert device.peak
             assert device.image
             assert device.budget.memory_mb < (device.memory_mb or 0) / 2
@@ -116,6 +139,8 @@ def test_a_board_is_added_by_adding_a_file(tmp_path: Path) -> None:
         ("threads = 4", "thread = 4", r"unknown field thread"),
         ("[recognise]", "[recognise", r"not a TOML file"),
         ("models = [", "models = [4, ", r"recognise\.models"),
+        ("compatible = [", "compatible = [4, ", r"recognise\.compatible"),
+        ("compatible = [", "compatibles = [", r"unknown field recognise\.compatibles"),
     ],
 )
 def test_a_bad_profile_is_named_by_file_and_field(

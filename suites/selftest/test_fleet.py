@@ -25,6 +25,7 @@ from models.bundle import open_bundle
 from models.store import Store
 from suites.selftest import small_bundle
 from suites.selftest.sshd import Server, sshd
+from suites.selftest.test_orphans import await_gone
 from tweets.splits import Splits
 
 ROOT = Path(__file__).parents[2]
@@ -97,12 +98,14 @@ def test_a_connection_lost_in_the_middle_is_an_error_in_seconds(
     flatbuffer = open_bundle(bundle, tmp_path).flatbuffer(small_bundle.MODE)
     with board.runner(RUNTIME) as runner:
         runner.load(board.put(flatbuffer), board.put(TOKENIZER), ("a", "b", "c"), RUNTIME)
+        there = int((runner.read("/proc/self/stat") or "").split()[0])
         cut = threading.Timer(1, server.lose_connections)
         cut.start()
         started = time.monotonic()
         with pytest.raises(RunnerError, match=r"measure: lost the runner at .*(?s:.)*closed"):
             runner.measure(["a tweet"], min_queries=1, min_seconds=60)
         assert time.monotonic() - started < 20
+    await_gone({there})
     with board.runner(RUNTIME) as runner:  # and the board is still there
         assert runner.read("/proc/uptime")
 

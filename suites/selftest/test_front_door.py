@@ -28,6 +28,7 @@ def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--gateway=socket=here"], "a runner takes popen or ssh=HOST"),
         (["-m", "pi4", "--gateway=popen//python=python3"], "asked for pi4"),
         (["-m", "host", *["--gateway=popen//python=python3"] * 2], "apart with //id=NAME"),
+        (["-m", "host", "--power-log=none.csv"], "--power-log: none.csv"),
         (["-m", "host", "--mode", "int3"], "--mode int3: unknown; there are float32, float16"),
         (["-m", "host", "--runtime", "tvm"], "--runtime tvm: unknown; there are ai-edge-litert"),
         (["-m", "host", "--tier", "slow"], "--tier slow: unknown; there are rapid, quick, normal"),
