@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from devices import emulation, health
+from devices import emulation, energy, health
 from devices.detection import Machine, detect, reader
 from devices.errors import DeviceError, OutOfMemoryError, RunnerError
 from devices.gateway import Runner, parse, ssh
+from devices.lifeline import mortal
 from devices.profile import Profile, profile
 from devices.provision import RUNTIMES, has_runtime, python_for
 
@@ -44,6 +45,7 @@ class Board:
         gateway: the spec that it is behind, or nothing.
         emulated: whether its time is nobody's.
         is_provisioned: whether its runtimes are those that pyproject.toml pins.
+        meter: what it measures its own power with, if anything.
         fault: why it cannot be asked anything, or None.
     """
 
@@ -54,6 +56,7 @@ class Board:
     gateway: str = ""
     emulated: bool = False
     is_provisioned: bool = False
+    meter: energy.Meter | None = None
     fault: str | None = None
 
     def release(self, runtime: str) -> str:
@@ -137,8 +140,8 @@ class Board:
         whole = [*self.shell, shlex.join(command)] if self.shell else list(command)
         try:
             done = subprocess.run(
-                whole, stdin=given or subprocess.DEVNULL, capture_output=True, timeout=deadline_s,
-                check=False,
+                mortal(whole), stdin=given or subprocess.DEVNULL, capture_output=True,
+                timeout=deadline_s, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise RunnerError(
@@ -164,7 +167,10 @@ def this_machine(device: str, store: Path, *, own_python: bool = False) -> Board
         own = own_python and has_runtime(runtime)
         return f"popen//python={sys.executable if own else python_for(runtime, store)}"
 
-    return Board(device, profile(device), detect(), spec, is_provisioned=not own_python)
+    return Board(
+        device, profile(device), detect(), spec, is_provisioned=not own_python,
+        meter=energy.find(reader()),
+    )  # fmt: skip
 
 
 def behind(gateway: str) -> Board:
@@ -179,7 +185,9 @@ def behind(gateway: str) -> Board:
     spec = gateway_spec(gateway)
     with Runner(spec(next(iter(RUNTIMES))), deadline_s=START_S, isolate=False) as runner:
         machine = detect(read=runner.read, architecture=runner.environment()["machine"])
-    return Board(_name(machine.device, gateway), profile(machine.device), machine, spec, gateway)
+        meter = energy.find(runner.read)
+    name = _name(machine.device, gateway)
+    return Board(name, profile(machine.device), machine, spec, gateway, meter=meter)
 
 
 def emulated(device: str, store: Path) -> Board:

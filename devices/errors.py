@@ -37,3 +37,7 @@ class RunnerError(RuntimeError):
 
 class OutOfMemoryError(RunnerError):
     """The board has too little memory: Python got none, or the kernel killed for want of it."""
+
+
+class EnergyError(ValueError):
+    """A meter or its log that does not say what a timed part took."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from devices.errors import (
     RunnerError,
 )
 from devices.latency import WARM_UP
+from devices.lifeline import mortal
 
 _ERRORS = {
     "provision": ProvisionError,
@@ -45,6 +47,8 @@ _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
 _SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 # Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+# Last words of a process that found no memory left: the kernel's, C++'s, OpenBLAS's, Python's.
+_NO_MEMORY = re.compile(r"(?i)out of memory|annot allocate|memory allocation|bad_alloc|MemoryError")
 # Texts a request: a message stays small in the runner's memory, and a slow board within the
 # deadline; a round trip costs 50 microseconds.
 _BATCH = 8
@@ -85,6 +89,8 @@ class Timings:
     `seconds` float64 [queries] is text→label, `invoke` the interpreter alone within the same
     queries. `cpu_seconds` (all threads) and `wall_seconds` span them. `load_seconds` is the cold
     load (FlatBuffer and tokenizer, without imports), `first_seconds` the first tweet ever answered.
+    `readings`: seconds since the beginning, and the texts
+    of the meters' files. `ended` is when the measurement did, by this machine's time.time().
     """
 
     seconds: np.ndarray
@@ -93,6 +99,9 @@ class Timings:
     wall_seconds: float
     load_seconds: float
     first_seconds: float
+    import_seconds: float = 0.0
+    readings: tuple[tuple[float, tuple[str | None, ...]], ...] = ()
+    ended: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -185,8 +194,9 @@ class Runner:
     given to `load` are paths on the runner's machine.
 
     `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
-    how it ended. No process stays behind on this machine; over ssh, execnet ends the other side
-    within 15 seconds of losing the connection. Use it as a context manager.
+    how it ended. No process stays behind on this machine, not even if this one is killed (so keep
+    the thread that starts it); over ssh, execnet ends the other side within 15 seconds of losing
+    the connection. Use it as a context manager.
 
     `isolate` starts it without a network (util-linux's `unshare`) where the machine permits;
     `guard()` says what is in force.
@@ -216,12 +226,15 @@ class Runner:
 
     def _start(self, spec: execnet.XSpec, way: list[str]) -> None:
         environment = [f"{name}={value}" for name, value in (spec.env or {}).items()]
-        prefix = way + (["env", *environment] if environment else [])
+        # After `unshare`, which as a user changes credentials, and with them forgets the signal.
+        prefix = way + (mortal([]) if spec.popen else [])
+        prefix += ["env", *environment] if environment else []
         prefix += ["nice", "-n", spec.nice] if spec.nice else []
         python = spec.python or (sys.executable if spec.popen else "python3")
         spec.python = " ".join([shlex.join(prefix), python]).strip()
         # A shell that stays tells which signal the runner died of; ssh alone does not.
-        arguments = popen_args(spec) if spec.popen else [*ssh(spec), ssh_args(spec)[-1] + "; exit"]
+        remote = [*ssh(spec), ssh_args(spec)[-1] + "; exit"] if spec.ssh else []
+        arguments = popen_args(spec) if spec.popen else mortal(remote)
         # Ours to set: the runner needs its main thread, for a signal handler.
         spec.id, spec.execmodel = "runner", "main_thread_only"
         try:
@@ -270,7 +283,8 @@ class Runner:
             self._process.kill()
             if self._overdue:
                 how, name = f"silent for {self.deadline_s:g} s, so it was killed; {how}", None
-            raise RunnerError(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
+            kind = OutOfMemoryError if _NO_MEMORY.search(how) else RunnerError
+            raise kind(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
         if "error" in reply:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
         return reply["ok"]
@@ -312,7 +326,9 @@ class Runner:
                 threads=threads,
             )
         except RunnerError as error:
-            raise _crash(error, LoadError, f"{runtime} crashed on {flatbuffer}") from error
+            if error.signal not in _CRASHES:
+                raise
+            raise LoadError(f"{runtime} crashed on {flatbuffer}: {error}") from error
         self._label_names = tuple(label_names)
         self._load_seconds = about["load_seconds"]
         signatures = tuple(about.pop("signatures"))
@@ -368,7 +384,9 @@ class Runner:
         try:
             return self._ask(op, **request)
         except RunnerError as error:
-            raise _crash(error, InvokeError, "it crashed") from error
+            if error.signal not in _CRASHES:
+                raise
+            raise InvokeError(f"the runtime crashed: {error}") from error
 
     def measure(
         self,
@@ -377,8 +395,14 @@ class Runner:
         min_queries: int,
         min_seconds: float,
         warm_up: int = WARM_UP,
+        slow_down: float = 0.0,
+        meters: Sequence[str] = (),
     ) -> Timings:
-        """Time the classifier single stream, cycling over the texts; see latency.TIERS."""
+        """Time the classifier single stream, cycling over the texts; see latency.TIERS.
+
+        `slow_down`: a planted regression, as a share of each query's time. `meters`: small files of
+        the board that are read meanwhile (devices.energy).
+        """
         if not texts:
             raise ValueError("no texts to measure with")
         reply = self._answer(
@@ -387,7 +411,10 @@ class Runner:
             min_queries=min_queries,
             min_seconds=min_seconds,
             warm_up=warm_up,
+            slow_down=slow_down,
+            meters=list(meters),
         )
+        ended = time.time()
         return Timings(
             seconds=np.array(reply["seconds"]),
             invoke=np.array(reply["invoke"]),
@@ -395,7 +422,20 @@ class Runner:
             wall_seconds=reply["wall_seconds"],
             load_seconds=self._load_seconds,
             first_seconds=reply["first_seconds"],
+            import_seconds=self.loaded.import_seconds if self.loaded else 0.0,
+            readings=tuple((at, tuple(texts)) for at, texts in reply["read"]),
+            ended=ended,
         )
+
+    def overhead(self) -> tuple[float, float]:
+        """Seconds that the harness adds to a query, and of an empty request and its reply."""
+        own: float = self._ask("overhead")
+        trips = []
+        for _ in range(50):
+            started = time.perf_counter()
+            self._ask("read", path="/")
+            trips.append(time.perf_counter() - started)
+        return own, sorted(trips)[25]
 
     def memory(self, *, reset_peak: bool = False) -> Memory:
         """Memory until now; `reset_peak` starts the peak anew from here (after this reading)."""
@@ -446,11 +486,6 @@ class Runner:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _crash(error: RunnerError, kind: type[Exception], what: str) -> Exception:
-    """What a runner brought upon itself is no fault of the board or the way to it."""
-    return kind(f"{what}: {error}") if error.signal in _CRASHES else error
 
 
 def parse(spec: str) -> execnet.XSpec:

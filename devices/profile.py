@@ -36,11 +36,13 @@ class Budget:
     """What is demanded.
 
     `latency_ms`: 90th percentile of text→label. `memory_mb`: peak resident set of the runner above
-    that of a bare one, in 10^6 bytes.
+    that of a bare one, in 10^6 bytes. `energy_j`: joules a tweet, of the whole board, judged where
+    they can be measured; without it they are only reported.
     """
 
     latency_ms: float
     memory_mb: float
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,11 @@ def _read(path: Path) -> Profile:
     sections: dict[str, Any] = {}
     for name, kind in _SECTIONS.items():
         if name == "budget" or name in table:
-            wanted = {field: str(type_) for field, type_ in kind.__annotations__.items()}
-            section = _section(path, table, name, set(wanted))
-            sections[name] = kind(**_fields(path, section, wanted, prefix=f"{name}."))
+            kinds = {field: str(type_) for field, type_ in kind.__annotations__.items()}
+            optional = {f: k.removesuffix(" | None") for f, k in kinds.items() if "None" in k}
+            needed = {f: k for f, k in kinds.items() if f not in optional}
+            section = _section(path, table, name, set(kinds))
+            sections[name] = kind(**_fields(path, section, needed, optional, prefix=f"{name}."))
     for name, value in table.items():
         if isinstance(value, dict) and name not in {"recognise", *_SECTIONS}:
             raise DeviceError(f"{path}: unknown section [{name}]")
@@ -168,7 +172,7 @@ def _fields(
             if field in needed:
                 raise DeviceError(f"{path}: field {prefix}{field} is missing")
             continue
-        value = table[field]
+        value: Any = table[field]
         if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
             raise DeviceError(f"{path}: {prefix}{field} must be {kind}, not {value!r}")
         if isinstance(value, (int, float)) and not value > 0:
@@ -178,6 +182,6 @@ def _fields(
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 
-def _is_bracket(value: list[Any]) -> bool:
+def _is_bracket(value: Any) -> bool:
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
     return numbers and len(value) == 2 and 0 < value[0] <= value[1]

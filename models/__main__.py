@@ -60,17 +60,21 @@ def main(argv: list[str] | None = None) -> int:
     pack.add_argument("checkpoint", nargs="?", default=str(ZOO / "mobilebert-brands"))
     pack.add_argument("--reference", type=Path, default=ZOO / "minilm-brands")
     pack.add_argument("--mode", action="append", choices=MODES, help="only this mode (repeatable)")
-    pack.add_argument("--store", type=Path, default=Path(".store"))
     pack.add_argument("--out", type=Path, required=True, help="the file to write")
+    layers = commands.add_parser("layers", help="how far a mode drifts from float32, by layer")
+    layers.add_argument("checkpoint", help=f"a fine-tuned checkpoint: {where}")
+    layers.add_argument("--mode", default="full_integer", choices=[*MODES])
+    layers.add_argument("--count", type=int, default=16, help="calibration tweets to answer")
     prune = commands.add_parser("prune", help="delete what the store keeps and nobody needs")
-    prune.add_argument("--store", type=Path, default=Path(".store"))
+    for command in (pack, layers, prune):
+        command.add_argument("--store", type=Path, default=Path(".store"))
     prune.add_argument("--older-than-days", type=float, default=30.0)
     for command, epochs, rate in ((finetune, 2.0, 8e-5), (distil, 3.0, 4e-4)):
         command.add_argument("--out", type=Path, required=True, help="the folder to write")
         command.add_argument("--epochs", type=float, default=epochs)
         command.add_argument("--learning-rate", type=float, default=rate)
         command.add_argument("--seed", type=int, default=0)
-    for command in (finetune, distil, record, score, pack):
+    for command in (finetune, distil, record, score, pack, layers):
         command.add_argument(
             "--tweets", default="brands", help="brands, replab2013, a file, folder or id"
         )
@@ -81,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         for path in Store(args.store).prune(args.older_than_days):
             print(f"deleted {path}")
         return 0
-    run = {"score": _score, "bundle": _bundle}.get(args.command, _train)
+    run = {"score": _score, "bundle": _bundle, "layers": _layers}.get(args.command, _train)
     try:
         return run(args)
     except _FAULTS as error:
@@ -120,6 +124,21 @@ def _bundle(args: argparse.Namespace) -> int:
     }
     bundle.write(args.out, candidate, args.reference, splits, flatbuffers)
     print(f"bundle of {', '.join(flatbuffers)}: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _layers(args: argparse.Namespace) -> int:
+    from models import layer_error  # needs what a board does without
+
+    splits = split(read(args.tweets, args.replab_root, args.replab_text))
+    checkpoint, store = open_checkpoint(args.checkpoint), Store(args.store)
+    errors = layer_error.of_mode(checkpoint, args.mode, store, splits.calibration, args.count)
+    before = 0.0
+    print("| what is handed on | error (% of the signal) | added |\n| --- | ---: | ---: |")
+    for where, error in errors.items():
+        added = "" if where == "logits" else f"{100 * (error - before):+.2f}"
+        print(f"| {where} | {100 * error:.2f} | {added} |")
+        before = error
     return 0
 
 

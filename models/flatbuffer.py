@@ -23,6 +23,9 @@ FLATBUFFER = "model.tflite"  # its name in the store
 IDENTIFIER = b"TFL3"
 # A constant of one dimension or fewer elements is a bias, a norm or a shape: float32 or int32.
 SMALL = 4096
+# What turns the mask of 1 and 0 into what is added to the scores, with constants alone.
+_ON_THE_WAY = {"RESHAPE", "CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL", "EXPAND_DIMS"}
+_INTEGERS = {"int8": (-128, 127), "int16": (-32768, 32767)}
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,25 @@ class Contents:
     Attributes:
         size_bytes: of the file.
         operators: ``NAME vN`` for every operator it uses, sorted.
-        weight_bytes: bytes of constants by dtype, the shared ones counted once.
+        numbers: how many all constants hold, the shared ones counted once.
+        weight_bytes: their bytes by dtype.
         large_weights: how many tables of at least `SMALL` elements have each dtype.
         activations: how many computed tensors of the first subgraph have each dtype.
+        mask_ranges: least and greatest number that each integer tensor can hold on the attention
+            mask's way from the input to the scores, of every signature; none without fixed scales.
+            Calibration without padding, or with another input in the mask's place, leaves a range
+            of nothing: the mask is then ignored. A mask of -10000 leaves one beside which scores
+            are nothing.
         signatures: its entry points.
     """
 
     size_bytes: int
     operators: tuple[str, ...]
+    numbers: int
     weight_bytes: dict[str, int]
     large_weights: dict[str, int]
     activations: dict[str, int]
+    mask_ranges: tuple[tuple[float, float], ...]
     signatures: tuple[Signature, ...]
 
 
@@ -69,12 +80,14 @@ def inspect(path: Path) -> Contents:
     weight_bytes: Counter[str] = Counter()
     large: Counter[str] = Counter()
     seen: set[int] = set()
+    numbers = 0
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             buffer = model.buffers[tensor.buffer]
             size = buffer.size if buffer.offset > 1 else _length(buffer.data)
             if size and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
+                numbers += int(np.prod(tensor.shape)) if tensor.shape is not None else 1
                 weight_bytes[dtype_of(tensor)] += size
                 if len(tensor.shape) > 1 and np.prod(tensor.shape) >= SMALL:
                     large[dtype_of(tensor)] += 1
@@ -83,9 +96,11 @@ def inspect(path: Path) -> Contents:
     return Contents(
         len(content),
         tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
+        numbers,
         dict(weight_bytes),
         dict(large),
         dict(Counter(dtype_of(tensor) for tensor in produced)),
+        _mask_ranges(model),
         tuple(_signature(model, definition) for definition in model.signatureDefs or ()),
     )
 
@@ -119,7 +134,8 @@ def _recorded(path: Path) -> Contents:
         for entry in found.pop("signatures")
     ]
     operators = tuple(found.pop("operators"))
-    return Contents(**found, operators=operators, signatures=tuple(signatures))
+    ranges = tuple((least, most) for least, most in found.pop("mask_ranges"))
+    return Contents(**found, operators=operators, mask_ranges=ranges, signatures=tuple(signatures))
 
 
 def _record_of(path: Path) -> Path:
@@ -165,6 +181,31 @@ def unpack(content: bytes, path: Path) -> Any:
     if not model.subgraphs or max(ends, default=0) > len(content):
         raise FlatBufferError(f"{path}: not whole: it names data past its {len(content)} bytes")
     return model
+
+
+def _mask_ranges(model: Any) -> tuple[tuple[float, float], ...]:
+    found = []
+    for definition in model.signatureDefs or ():
+        graph = model.subgraphs[definition.subgraphIndex]
+        way = {i.tensorIndex for i in definition.inputs if b"attention_mask" in i.name}
+        computed = set(graph.inputs) | {n for o in graph.operators for n in o.outputs}
+        for operator in graph.operators:
+            met = set(operator.inputs) & computed
+            name = operator_name(model.operatorCodes[operator.opcodeIndex])
+            if met and met <= way and name in _ON_THE_WAY:
+                way |= set(operator.outputs)
+                found += [_range(graph.tensors[n]) for n in operator.outputs]
+    return tuple(bounds for bounds in found if bounds)
+
+
+def _range(tensor: Any) -> tuple[float, float] | None:
+    scales = tensor.quantization and tensor.quantization.scale
+    integers = _INTEGERS.get(dtype_of(tensor))
+    if scales is None or len(scales) != 1 or not integers:
+        return None
+    zero = int(tensor.quantization.zeroPoint[0])
+    least, most = (float((n - zero) * scales[0]) for n in integers)
+    return least, most
 
 
 def _length(data: Any) -> int:

@@ -1,13 +1,15 @@
-"""A quantized FlatBuffer written again with whatever is equal stored once."""
+"""A FlatBuffer written anew: with whatever is equal stored once, or with one signature alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
 import numpy as np
 
+from models.errors import FlatBufferError
 from models.flatbuffer import IDENTIFIER, unpack
 
 
@@ -50,26 +52,57 @@ def share(content: bytes) -> bytes:
     Each signature is a subgraph of its own and repeats every operator, weight tensor, scale and
     zero point of the others: a fifth of an int8 MobileBERT with four signatures.
     """
-    model = unpack(content, Path("quantized model"))
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
     written: dict[Any, _Once] = {}
 
     def once(original: Any) -> _Once:
         return written.setdefault(_key(original), _Once(original))
 
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            # The signatures name what is fed by index; the suffix only numbers the signature.
-            tensor.name = None
-            tensor.quantization = tensor.quantization and once(tensor.quantization)
-        graph.tensors = [once(tensor) for tensor in graph.tensors]
-        graph.operators = [once(operator) for operator in graph.operators]
+    def change(model: Any) -> None:
+        for graph in model.subgraphs:
+            for tensor in graph.tensors:
+                # The signatures name what is fed by index; the suffix only numbers the signature.
+                tensor.name = None
+                tensor.quantization = tensor.quantization and once(tensor.quantization)
+            graph.tensors = [once(tensor) for tensor in graph.tensors]
+            graph.operators = [once(operator) for operator in graph.operators]
+
+    return rewritten(content, change)
+
+
+def rewritten(content: bytes, change: Callable[[Any], None]) -> bytes:
+    """The same model after ``change`` of the schema's own objects."""
+    model = unpack(content, Path("model"))
+    _hold_buffers(model, content)
+    change(model)
     builder = _SharingBuilder(len(content) + 1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
+
+
+def one_signature(content: bytes, key: str) -> bytes:
+    """The same model with one of its signatures alone.
+
+    Raises:
+        FlatBufferError: it has none of that name.
+    """
+
+    def change(model: Any) -> None:
+        chosen = [s for s in model.signatureDefs or () if s.signatureKey.decode() == key]
+        if not chosen:
+            raise FlatBufferError(f"no signature {key}")
+        model.subgraphs = [model.subgraphs[chosen[0].subgraphIndex]]
+        chosen[0].subgraphIndex = 0
+        model.signatureDefs = chosen
+
+    return rewritten(content, change)
+
+
+def _hold_buffers(model: Any, content: bytes) -> None:
+    """Large constants stand behind the FlatBuffer proper; take them into it."""
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def _key(value: Any) -> Any:

@@ -72,6 +72,7 @@ class Facts(TypedDict, total=False):
     invoke_p90_ms: float
     tweets_per_s: float
     memory_mb: float
+    energy_j: float
     load_ms: float
     operators: list[str]
     dtypes: dict[str, Any]

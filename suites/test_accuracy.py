@@ -7,7 +7,7 @@ the first), and of the upper one-sided 95% bound of a paired bootstrap over the 
 An emulated board answers too few tweets for either. Its claim is that it gives this machine's
 answers, tweet by tweet: what accuracy they have is judged here, with `-m host`.
 
-A slow runtime answers a stratified sample. Its drop is then the candidate's own, from its recorded
+A slow case answers a stratified sample. Its drop is then the candidate's own, from its recorded
 PyTorch answers to all tweets, plus what the sample says the FlatBuffer adds to it.
 """
 
@@ -33,6 +33,7 @@ from tweets.measures import (
     confusion_matrix,
     entity_mean,
     macro_f1,
+    paired_drop,
     proportion,
     sampled_drop,
 )
@@ -44,11 +45,15 @@ JudgedTweets = Callable[[Case], tuple[list[int], Corpus]]
 
 
 def _drop(
-    case: Case, card: Card, reference: Card, evaluation: Corpus,
+    case: Case, recorded: Card | None, reference: Card, evaluation: Corpus,
     answers_of: AnswersOf, judged_tweets: JudgedTweets, balanced: bool,
 ) -> Interval:  # fmt: skip
+    if recorded is None:
+        indices, tweets = judged_tweets(case)
+        best = np.array(reference.predictions)[indices]
+        return paired_drop(tweets.labels, best, answers_of(case).predictions, balanced)
     return sampled_drop(
-        evaluation.labels, reference.predictions, card.predictions,
+        evaluation.labels, reference.predictions, recorded.predictions,
         judged_tweets(case)[0], answers_of(case).predictions, balanced=balanced,
     )  # fmt: skip
 
@@ -62,13 +67,13 @@ def _judge_drop(judge: Judge, name: str, drop: Interval) -> None:
 
 @pytest.mark.only(emulated=False)
 def test_accuracy_drop(
-    case: Case, card: Card, reference: Card, evaluation: Corpus,
+    case: Case, recorded: Card | None, reference: Card, evaluation: Corpus,
     answers_of: AnswersOf, judged_tweets: JudgedTweets, judge: Judge,
 ) -> None:  # fmt: skip
     """Drop in accuracy against the accuracy reference."""
     answers, tweets = answers_of(case), judged_tweets(case)[1]
     interval = proportion(tweets.labels, answers.predictions)
-    drop = _drop(case, card, reference, evaluation, answers_of, judged_tweets, balanced=False)
+    drop = _drop(case, recorded, reference, evaluation, answers_of, judged_tweets, balanced=False)
     judge.facts(
         tweets=len(tweets),
         truncated=answers.truncated,
@@ -87,11 +92,11 @@ def test_accuracy_drop(
 
 @pytest.mark.only(emulated=False)
 def test_balanced_accuracy_drop(
-    case: Case, card: Card, reference: Card, evaluation: Corpus,
+    case: Case, recorded: Card | None, reference: Card, evaluation: Corpus,
     answers_of: AnswersOf, judged_tweets: JudgedTweets, judge: Judge,
 ) -> None:  # fmt: skip
     """Drop in the mean recall of the classes against the accuracy reference."""
-    drop = _drop(case, card, reference, evaluation, answers_of, judged_tweets, balanced=True)
+    drop = _drop(case, recorded, reference, evaluation, answers_of, judged_tweets, balanced=True)
     labels, predictions = judged_tweets(case)[1].labels, answers_of(case).predictions
     classes = len(evaluation.label_names)
     judge.facts(
