@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     distil.add_argument("--varied-share", type=float, default=0.0)
     distil.add_argument("--layers", type=int, default=24)
     distil.add_argument(
+        "--vocabulary", type=int, metavar="N", help="of the student: that many word pieces"
+    )
+    distil.add_argument(
         "--unlabelled", type=Path, nargs="+", default=[], metavar="FILE",
         help="further texts to learn the teacher's answers of: one a line (.txt), or a column text",
     )  # fmt: skip
@@ -80,6 +83,7 @@ def _train(args: argparse.Namespace) -> int:
         epochs=args.epochs, learning_rate=args.learning_rate, seed=args.seed,
         hidden_weight=getattr(args, "hidden_weight", 0.0),
         varied_share=getattr(args, "varied_share", 0.0), layers=getattr(args, "layers", 24),
+        vocabulary=getattr(args, "vocabulary", None),
     )  # fmt: skip
     if args.command == "finetune":
         training.finetune(args.checkpoint, splits, args.out, hp)

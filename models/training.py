@@ -40,13 +40,13 @@ from models.checkpoint import FILES as JUDGED
 from models.checkpoint import MAX_TOKENS
 from models.errors import CardError, CheckpointError, SaveError
 from models.hub import FILES, Source, locate
+from models.vocabulary import FIRST_WORD, numbers_in, smaller
 from tweets.corpus import Corpus
 from tweets.measures import accuracy, balanced_accuracy, scores
 from tweets.splits import Splits
 from tweets.unlabelled import Unlabelled
 
 UNLABELLED = -100  # PyTorch's own mark of a label that does not count
-FIRST_WORD = 999  # "!": what comes before it in BERT's uncased vocabulary is special or unused
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Hyperparameters:
     varied_share: float = 0.0
     seed: int = 0
     layers: int = 24
+    vocabulary: int | None = None
 
 
 def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
@@ -108,7 +109,8 @@ def distil(
 
     ``student``: a checkpoint that learned from such a teacher before, to go on from; of one that
     has more than ``layers``, evenly spaced ones are kept. ``unlabelled``: further texts, of which
-    the teacher's answer is learned.
+    the teacher's answer is learned. Of a ``vocabulary`` the student knows that many of the
+    teacher's word pieces (`models.vocabulary`); the teacher reads the same pieces as it does.
 
     Loss: KL divergence to the teacher's logits at ``temperature`` (Hinton et al. 2015), half the
     cross-entropy, and ``hidden_weight`` times the mean squared distance between projected hidden
@@ -118,7 +120,7 @@ def distil(
 
     Raises:
         CheckpointError: a checkpoint cannot be read, tells other classes than the tweets, or the
-            student's vocabulary is not the teacher's, or it has fewer than ``layers``.
+            student knows a word piece that the teacher does not, or it has fewer than ``layers``.
         SaveError: no space left; what was written whole is kept.
     """
     names = splits.train.label_names
@@ -131,32 +133,38 @@ def distil(
     if student:
         known = locate(student)
         start["student"] = known.said
-        learner = _known_student(known, tokenizer, names, hp.layers)
+        learner, own = _known_student(known, tokenizer, names, hp.layers)
     else:
-        learner = fresh_mobilebert(teacher_model, names, hp.layers)
+        learner, own = fresh_mobilebert(teacher_model, names, hp.layers), tokenizer
+    if hp.vocabulary:
+        larger, own = own, smaller(own, splits.train.texts, hp.vocabulary)
+        _keep_words(learner, numbers_in(larger, own))
+    pieces = torch.tensor(numbers_in(tokenizer, own))
     if not torch.accelerator.is_available():
         learner.set_attn_implementation("eager")  # on a CPU a fifth faster: the tweets are short
-    model = Distillation(learner, teacher_model, hp)
-    trainer = _trainer(model, tokenizer, splits, out, hp)
+    model = Distillation(learner, teacher_model, pieces, hp)
+    trainer = _trainer(model, own, splits, out, hp)
     if unlabelled:
         start["unlabelled"] = unlabelled.said
-        more = _tokens(unlabelled.texts, [UNLABELLED] * len(unlabelled.texts), tokenizer)
+        more = _tokens(unlabelled.texts, [UNLABELLED] * len(unlabelled.texts), own)
         trainer.train_dataset = concatenate_datasets([trainer.train_dataset, more])
     if hp.varied_share:
-        table = teacher_model.get_input_embeddings().weight.detach()
+        table = teacher_model.get_input_embeddings().weight.detach()[pieces]
         trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
     _run(trainer, out, start, hp, splits)
-    return _finish(learner, tokenizer, splits, out, _provenance(start, hp))
+    return _finish(learner, own, splits, out, _provenance(start, hp))
 
 
-def _known_student(found: Source, tokenizer: Any, names: tuple[str, ...], layers: int) -> Any:
-    """A student, if its word pieces are those of the teacher's tokenizer and its classes theirs;
-    of its layers ``layers``, evenly spaced, the last among them."""
+def _known_student(
+    found: Source, tokenizer: Any, names: tuple[str, ...], layers: int
+) -> tuple[Any, Any]:
+    """A student and its tokenizer, if the teacher's ``tokenizer`` has all its word pieces and the
+    classes are the same; of its layers ``layers``, evenly spaced, the last among them."""
     own = _tokenizer(found)
-    if own.get_vocab() != tokenizer.get_vocab():
+    if numbers_in(tokenizer, own) is None:
         raise CheckpointError(
             f"{found.said}: its vocabulary is not the teacher's, so the two would read different "
-            "tweets; distil into a student of the teacher's own vocabulary"
+            "tweets; distil into a student of the teacher's own vocabulary, or of a part of it"
         )
     _require_labels(found, names, "distil into a student that learned these classes")
     model = _model(found, own)
@@ -169,7 +177,18 @@ def _known_student(found: Source, tokenizer: Any, names: tuple[str, ...], layers
     encoder = model.base_model.encoder
     encoder.layer = torch.nn.ModuleList(encoder.layer[i] for i in kept)
     model.config.num_hidden_layers = layers
-    return model
+    return model, own
+
+
+def _keep_words(model: Any, rows: list[int] | None) -> None:
+    """Cut a model's embedding to ``rows``, in that order."""
+    table = model.get_input_embeddings().weight.detach()[rows]
+    model.set_input_embeddings(
+        torch.nn.Embedding.from_pretrained(
+            table, freeze=False, padding_idx=model.config.pad_token_id
+        )
+    )
+    model.config.vocab_size = len(table)
 
 
 def _require_labels(found: Source, names: tuple[str, ...], do: str) -> None:
@@ -284,8 +303,10 @@ def fresh_mobilebert(
 class Distillation(torch.nn.Module):
     """A student, the teacher it learns from, and the projections between their widths."""
 
-    def __init__(self, student: Any, teacher: Any, hp: Hyperparameters) -> None:
+    def __init__(self, student: Any, teacher: Any, pieces: Any, hp: Hyperparameters) -> None:
+        """``pieces``: int64, of each piece of the student's the number that the teacher has."""
         super().__init__()
+        self.register_buffer("pieces", pieces, persistent=False)
         self.student, self.hp = student, hp
         self._teacher = [teacher.eval()]  # in a list: neither trained nor saved with the student
         width = (student.config.hidden_size, teacher.config.hidden_size)
@@ -299,6 +320,7 @@ class Distillation(torch.nn.Module):
         if not self.training:
             return {"loss": F.cross_entropy(answer.logits, labels), "logits": answer.logits}
         with torch.no_grad():
+            tokens["input_ids"] = self.pieces[input_ids]
             target = self._teacher[0](**tokens, output_hidden_states=True)
         loss = self._answers(answer.logits, target.logits, labels)
         if self.hp.hidden_weight:

@@ -19,8 +19,10 @@ from models.card import Card, file_sha256
 from models.checkpoint import open_checkpoint
 from models.errors import CheckpointError
 from models.hub import locate
+from models.vocabulary import numbers_in
 from suites.selftest import made_up
 from suites.selftest.made_up import NAMES
+from tweets import splits as splits_room
 from tweets.corpus import TweetsError
 from tweets.splits import Splits, split
 from tweets.unlabelled import read_unlabelled
@@ -100,7 +102,7 @@ def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_
 @pytest.mark.parametrize(
     ("names", "fillers", "said"),
     [
-        (NAMES, 59, "its vocabulary is not the teacher's, so the two would read different tweets"),
+        (NAMES, 61, "its vocabulary is not the teacher's, so the two would read different tweets"),
         (("bad", "good"), 60, r"its labels \('bad', 'good'\) are not the tweets'"),
     ],
 )
@@ -222,7 +224,7 @@ def test_distillation_pulls_the_student_to_its_teacher(tuned: Path) -> None:
     teacher = AutoModelForSequenceClassification.from_pretrained(tuned, dtype=torch.float32)
     student = training.fresh_mobilebert(_padded(teacher), NAMES, 24)
     assert student.config.num_hidden_layers == 24
-    model = training.Distillation(student, teacher, HP)
+    model = training.Distillation(student, teacher, torch.arange(73), HP)
     ids = torch.randint(4, 60, (8, 10))
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids),
              "labels": torch.arange(8) % 3}  # fmt: skip
@@ -296,14 +298,15 @@ def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:
 
 def test_every_other_varied_tweet_ends_as_another() -> None:
     tweets = [
-        {"input_ids": [i] * 10, "attention_mask": [1] * 10, "labels": 1} for i in range(1, 65)
+        {"input_ids": [i] * 5 + [i + 100] * 5, "attention_mask": [1] * 10, "labels": 1}
+        for i in range(64)
     ]
     table = torch.eye(training.FIRST_WORD + 9)  # no piece before FIRST_WORD becomes another
     varied = training.Varied(_stacked, torch.nn.Module(), table, share=0.5)
     torch.manual_seed(0)
     found = varied(tweets)
-    starts, ends = found["input_ids"][:, :5], found["input_ids"][:, 5:]
-    assert (starts == torch.arange(1, 65)[:, None]).all()
+    starts, ends = found["input_ids"][:, :5], found["input_ids"][:, 5:] - 100
+    assert (starts == torch.arange(64)[:, None]).all()
     joined = (ends != starts).all(1)
     assert 4 < int(joined.sum()) < 32
     assert (ends[joined] == starts.roll(1, 0)[joined]).all(), "with the end of the one before"
@@ -334,8 +337,8 @@ def _mobilebert(folder: Path, teacher: Path, layers: int) -> Path:
 def test_a_shallower_student_keeps_evenly_spaced_layers(tuned: Path, tmp_path: Path) -> None:
     student = locate(str(_mobilebert(tmp_path / "deep", tuned, 6)))
     tokenizer = training._tokenizer(student)
-    deep = training._known_student(student, tokenizer, NAMES, 6).base_model.encoder.layer
-    shallow = training._known_student(student, tokenizer, NAMES, 4)
+    deep = training._known_student(student, tokenizer, NAMES, 6)[0].base_model.encoder.layer
+    shallow = training._known_student(student, tokenizer, NAMES, 4)[0]
     assert shallow.config.num_hidden_layers == 4
     for i, of in enumerate((0, 2, 3, 5)):
         kept = shallow.base_model.encoder.layer[i].state_dict()
@@ -344,9 +347,60 @@ def test_a_shallower_student_keeps_evenly_spaced_layers(tuned: Path, tmp_path: P
         training._known_student(student, tokenizer, NAMES, 7)
 
 
-def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
-    tuned: Path, splits: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its tokenizer, its embedding and the numbers the teacher is given are of the same pieces."""
+    tweets = [f"great love w{n} w1190 n" for n in range(1000, 1050)] * 8
+    rows = [f"{text} x{i},{NAMES[i % 3]}" for i, text in enumerate(tweets)]
+    (tmp_path / "tweets.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    monkeypatch.setattr(splits_room, "SIMILARITY", 1.0)  # these differ in a word or two
+    teacher = made_up.write_bert(tmp_path / "teacher", NAMES, fillers=1200)
+    student = _mobilebert(tmp_path / "student", teacher, 2)
+    read: list[Any] = []
+    forward = training.Distillation.forward
+
+    def spied(self: Any, input_ids: Any, **rest: Any) -> Any:
+        hook = self._teacher[0].register_forward_pre_hook(
+            lambda _, __, given: read.append((input_ids, given["input_ids"])), with_kwargs=True
+        )
+        try:
+            return forward(self, input_ids, **rest)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr(training.Distillation, "forward", spied)
+    for start, out in ((student, "small"), (tmp_path / "small", "further")):
+        status = main(["distil", str(teacher), "--student", str(start), "--layers", "2",
+                       "--tweets", str(tmp_path / "tweets.csv"), "--vocabulary", "1100",
+                       "--epochs", "1", "--learning-rate", "0", "--varied-share", "0.5",
+                       "--out", str(tmp_path / out)])  # fmt: skip
+        assert status == 0
+    small = open_checkpoint(str(tmp_path / "further"))  # refuses another number of words
+    table = "mobilebert.embeddings.word_embeddings.weight"
+    rows_kept = small.weights()[table]
+    from transformers import AutoTokenizer
+
+    few, all_ = (AutoTokenizer.from_pretrained(f) for f in (tmp_path / "further", teacher))
+    assert len(few) == len(rows_kept) == 1100
+    numbers = numbers_in(all_, few)
+    assert numbers is not None
+    assert numbers[:999] == list(range(999))
+    known = open_checkpoint(str(student)).weights()[table]
+    assert np.allclose(rows_kept, known[numbers], atol=1e-3), "half precision"
+    for n in range(1000, 1050):
+        assert few.decode(few(f"w{n} w1190")["input_ids"]) == f"[CLS] w{n} w1190 [SEP]"
+    ids, given = read[0]
+    assert few.convert_ids_to_tokens(ids[0].tolist()) == all_.convert_ids_to_tokens(
+        given[0].tolist()
+    )
+    assert (ids != given).any(), "the same numbers: this shows nothing"
+
+
+def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
+    tuned: Path, splits: Splits, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """What was learned from is in the card; killed, it goes on with these texts alone."""
     made_up.write_tweets(tmp_path / "tweets.csv")
     new = [f"{word} w1 w2 w3 w4 w{n} again" for word in ("great", "awful") for n in range(5, 30)]
@@ -358,11 +412,18 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
     def run(file: Path, epochs: str) -> tuple[int, str]:
         status = main(["distil", str(tuned), "--student", str(student), "--layers", "2",
                        "--tweets", str(tmp_path / "tweets.csv"), "--unlabelled", str(file),
-                       "--varied-share", "0.5", "--epochs", epochs,
-                       "--out", str(tmp_path / "out")])  # fmt: skip
+                       "--epochs", epochs, "--out", str(tmp_path / "out")])  # fmt: skip
         said = capsys.readouterr()
         return status, said.out + said.err
 
+    labels: list[int] = []
+    answers = training.Distillation._answers
+
+    def spied(self: Any, logits: Any, target: Any, of: Any) -> Any:
+        labels.extend(of.tolist())
+        return answers(self, logits, target, of)
+
+    monkeypatch.setattr(training.Distillation, "_answers", spied)
     status, said = run(more, "1")
     assert status == 0, said
     card = Card.load(tmp_path / "out" / "card.json")
@@ -373,8 +434,8 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
     checkpoint = open_checkpoint(str(tmp_path / "out"))
     assert checkpoint.config["num_hidden_layers"] == 2
     checkpoint.weights()
-    steps = -(-(len(splits.train) + len(kept.texts)) // 32)
-    assert (tmp_path / "out" / "training" / f"checkpoint-{steps}").is_dir(), "not all were read"
+    assert labels.count(training.UNLABELLED) == len(kept.texts)
+    assert len(labels) == len(kept.texts) + len(splits.train)
     status, said = run(more, "2")
     assert status == 0, said
     assert "resuming from" in said
