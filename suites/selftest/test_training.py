@@ -90,6 +90,18 @@ def test_a_finished_training_is_not_begun_again(
     assert Card.load(tuned / "card.json").logits == before
 
 
+def test_bfloat16_asks_for_no_gpu(
+    tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_bfloat16_is_fast", lambda: True)
+    found = locate(str(tuned))
+    tokenizer = training._tokenizer(found)
+    trainer = training._trainer(
+        training._model(found, tokenizer), tokenizer, splits, tmp_path / "out", HP
+    )
+    assert trainer.args.bf16
+
+
 def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_path: Path) -> None:
     teacher = str(made_up.write_bert(tmp_path / "teacher", NAMES[::-1]))
     with pytest.raises(CheckpointError, match="fine-tune the teacher on these tweets first"):
