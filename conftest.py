@@ -2,7 +2,9 @@
 
 pytest_plugins = [
     "fixtures.verdicts",
+    "fixtures.brought",
     "fixtures.cases",
     "fixtures.subjects",
     "fixtures.runners",
+    "fixtures.measured",
 ]

@@ -1,4 +1,7 @@
-"""Ask the runtimes what they take: ``python -m devices probe``."""
+"""Ask runtimes what they take, emulated boards what a tweet costs, and the statistic what it sees.
+
+``python -m devices --help`` lists the commands.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from devices import operators
-from devices.errors import DeviceError
+from devices import emulation, operators, same
+from devices.cost import instructions
+from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.profile import profile, profiles
+from devices.projection import by_instructions
 from devices.provision import RUNTIMES, python_for
 
 
@@ -19,19 +25,128 @@ def main(argv: list[str] | None = None) -> int:
     probe = commands.add_parser("probe", help="write which operators each runtime takes")
     probe.add_argument("--store", type=Path, default=Path(".store"))
     probe.add_argument("--out", type=Path, default=operators.TABLE)
+    alike = commands.add_parser("aa", help="time a FlatBuffer against itself, as an A/A check")
+    alike.add_argument("flatbuffer", type=Path)
+    alike.add_argument("tokenizer", type=Path, help="its tokenizer.json")
+    alike.add_argument("texts", type=Path, help="a file with a tweet a line")
+    alike.add_argument("--threads", type=int, default=1)
+    alike.add_argument("--times", type=int, default=20)
+    alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
+    commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
+    cost = commands.add_parser("cost", help="count the instructions of a tweet, on emulated boards")
+    cost.add_argument("flatbuffer", type=Path)
+    cost.add_argument("tokenizer", type=Path, help="its tokenizer.json")
+    cost.add_argument("--device", action="append", required=True, help="a board (repeatable)")
+    cost.add_argument("--tokens", type=int, help="only up to the length that takes so many")
+    for command in (alike, cost):
+        command.add_argument("--label", action="append", help="one for each class (default: three)")
+        command.add_argument("--runtime", choices=RUNTIMES, default="ai-edge-litert")
+        command.add_argument("--store", type=Path, default=Path(".store"))
     args = parser.parse_args(argv)
     try:
+        if args.command == "boards":
+            print(boards_table())
+            return 0
+        if args.command == "aa":
+            return _same(args)
+        if args.command == "cost":
+            return _cost(args)
         table = {
-            runtime.requirements[0]: operators.probe(name, python_for(name, args.store))
+            runtime.requirements[0]: operators.probe(name, [str(python_for(name, args.store))])
             for name, runtime in RUNTIMES.items()
         }
-    except DeviceError as error:
+        # What else boards have: the same binaries, but for the machine that they are of.
+        emulated = emulation.command(profile("pi4"), args.store)
+        for name in RUNTIMES:
+            if (release := emulation.release(name)) not in table:
+                table[release] = operators.probe(name, emulated)
+    except (
+        DeviceError, InvokeError, LoadError, OSError, ProvisionError, RunnerError
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return 2
     args.out.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for release, taken in table.items():
         print(f"{release}: {len(taken)} operators")
     print(f"written: {args.out}")
+    return 0
+
+
+def boards_table() -> str:
+    """The profiles as a table in Markdown."""
+    headings = (
+        *("device", "board", "usual image", "glibc", "Python", "runtimes that install there"),
+        *("p90 (ms)", "memory (MB)", "energy (J a tweet)"),
+    )
+    rows: list[tuple[str, ...]] = [headings, ("---",) * 6 + ("---:",) * 3]
+    for name, board in profiles().items():
+        image, budget = board.image, board.budget
+        system = (image.os, image.glibc, image.python) if image else ("–",) * 3
+        runtimes = [r.name for r in RUNTIMES.values() if image and r.installs_on(image)]
+        named = ", ".join(runtimes) or ("none" if image else "as it has them")
+        demanded = [budget.latency_ms, budget.memory_mb, budget.energy_j]
+        figures = ("–" if figure is None else f"{figure:g}" for figure in demanded)
+        rows.append((f"`{name}`", board.description, *system, named, *figures))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _same(args: argparse.Namespace) -> int:
+    """Print each comparison; 1 unless alike is told apart at most once in twenty times, and what is
+    planted missed at most once in twenty."""
+    texts = [line for line in args.texts.read_text(encoding="utf-8").splitlines() if line.strip()]
+    labels = args.label or ["negative", "neutral", "positive"]
+    spec = f"popen//python={python_for(args.runtime, args.store)}"
+    allowed = args.times // 20
+    kept = True
+    for planted in (0.0, args.slow_down):
+        apart = unfit = 0
+        for number, found in enumerate(
+            same.compare(
+                spec, (args.flatbuffer, args.tokenizer), labels, texts, runtime=args.runtime,
+                threads=args.threads, times=args.times, slow_down=planted,
+            ),
+            start=1,
+        ):  # fmt: skip
+            apart += found.told_apart
+            unfit += found.fault is not None
+            ratio = found.ratio
+            print(
+                f"{planted:.0%} planted, {number:2}: {ratio.value:.3f} "
+                f"[{ratio.low:.3f}, {ratio.high:.3f}] {'APART' if found.told_apart else 'alike'}"
+                f"{f'; disturbed: {found.fault}' if found.fault else ''}",
+                flush=True,
+            )
+        holds = args.times - apart <= allowed if planted else apart <= allowed
+        kept = kept and holds and not unfit
+        print(
+            f"{planted:.0%} planted: told apart {apart} of {args.times} times"
+            f"{f'; INVALID: {unfit} disturbed' if unfit else '' if holds else '; NOT KEPT'}"
+        )
+    return 0 if kept else 1
+
+
+def _cost(args: argparse.Namespace) -> int:
+    """Print a line a board and length. What a time is, it says: projected."""
+    labels = args.label or ["negative", "neutral", "positive"]
+    for device in args.device:
+        board = profile(device)
+        counted = instructions(
+            board,
+            args.runtime,
+            args.store,
+            flatbuffer=args.flatbuffer,
+            tokenizer=args.tokenizer,
+            label_names=labels,
+            tokens=args.tokens,
+        )
+        for length, count in counted.instructions.items():
+            time = by_instructions(board, count)
+            print(
+                f"{device} {args.runtime} {length} tokens: {count / 1e6:.1f} M instructions, "
+                f"projected {1000 * time.low:.0f} to {1000 * time.high:.0f} ms"
+            )
+        print(f"{device}: two counts of {min(counted.instructions)} tokens differ by "
+              f"{counted.spread:.3%}", flush=True)  # fmt: skip
     return 0
 
 

@@ -70,8 +70,13 @@ def reader(root: Path = Path("/")) -> Read:
     return read
 
 
-def detect(root: Path = Path("/"), *, read: Read | None = None) -> Machine:
-    """The machine whose files are under `root`, or that `read` reads from (a runner's)."""
+def detect(
+    root: Path = Path("/"), *, read: Read | None = None, architecture: str | None = None
+) -> Machine:
+    """The machine whose files are under `root`, or that `read` reads from (a runner's).
+
+    `architecture`: where it is known already; its file is there since Linux 6.1 only.
+    """
     read = read or reader(root)
     model = (read("/proc/device-tree/model") or "").rstrip("\0\n ")
     cpuinfo = read("/proc/cpuinfo") or ""
@@ -81,8 +86,7 @@ def detect(root: Path = Path("/"), *, read: Read | None = None) -> Machine:
         cpu=_cpu(cpuinfo),
         cores=cpuinfo.count("processor\t:") or os.cpu_count() or 1,
         memory_mb=_memory_mb(read("/proc/meminfo") or ""),
-        # The file is there since Linux 6.1; before, only this machine's own is known.
-        architecture=(read("/proc/sys/kernel/arch") or platform.machine()).strip(),
+        architecture=architecture or (read("/proc/sys/kernel/arch") or platform.machine()).strip(),
         os=_os(read("/etc/os-release") or ""),
         int8_dot_product=not _INT8_DOT_PRODUCT.isdisjoint(cpuinfo.split()),
     )

@@ -33,3 +33,11 @@ class RunnerError(RuntimeError):
     def __init__(self, message: str, signal: str | None = None) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class OutOfMemoryError(RunnerError):
+    """The board has too little memory: Python got none, or the kernel killed for want of it."""
+
+
+class EnergyError(ValueError):
+    """A meter or its log that does not say what a timed part took."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -24,13 +25,30 @@ from execnet.gateway_bootstrap import HostNotFound, bootstrap
 from execnet.gateway_io import popen_args, ssh_args
 
 from devices import runner
-from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.errors import (
+    DeviceError,
+    InvokeError,
+    LoadError,
+    OutOfMemoryError,
+    ProvisionError,
+    RunnerError,
+)
 from devices.latency import WARM_UP
+from devices.lifeline import mortal
 
-_ERRORS = {"provision": ProvisionError, "load": LoadError, "invoke": InvokeError}
+_ERRORS = {
+    "provision": ProvisionError,
+    "load": LoadError,
+    "invoke": InvokeError,
+    "memory": OutOfMemoryError,
+}
 _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
+# Never ask a person, and notice within 20 seconds that the other side is gone.
+_SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 # Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+# Last words of a process that found no memory left: the kernel's, C++'s, OpenBLAS's, Python's.
+_NO_MEMORY = re.compile(r"(?i)out of memory|annot allocate|memory allocation|bad_alloc|MemoryError")
 # Texts a request: a message stays small in the runner's memory, and a slow board within the
 # deadline; a round trip costs 50 microseconds.
 _BATCH = 8
@@ -71,6 +89,8 @@ class Timings:
     `seconds` float64 [queries] is text→label, `invoke` the interpreter alone within the same
     queries. `cpu_seconds` (all threads) and `wall_seconds` span them. `load_seconds` is the cold
     load (FlatBuffer and tokenizer, without imports), `first_seconds` the first tweet ever answered.
+    `readings`: seconds since the beginning, and the texts
+    of the meters' files. `ended` is when the measurement did, by this machine's time.time().
     """
 
     seconds: np.ndarray
@@ -79,6 +99,9 @@ class Timings:
     wall_seconds: float
     load_seconds: float
     first_seconds: float
+    import_seconds: float = 0.0
+    readings: tuple[tuple[float, tuple[str | None, ...]], ...] = ()
+    ended: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,12 +190,13 @@ class Runner:
     """A runner at the other end of an execnet spec, holding at most one classifier.
 
     `popen//python=/path/to/python` (a command with arguments, such as an emulator's, will do) or
-    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=` and `ssh_config=`. Paths given to
-    `load` are paths on the runner's machine.
+    `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=`, `id=` and `ssh_config=`. Paths
+    given to `load` are paths on the runner's machine.
 
     `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
-    how it ended. No process stays behind on this machine; over ssh, execnet ends the other side
-    within 15 seconds of losing the connection. Use it as a context manager.
+    how it ended. No process stays behind on this machine, not even if this one is killed (so keep
+    the thread that starts it); over ssh, execnet ends the other side within 15 seconds of losing
+    the connection. Use it as a context manager.
 
     `isolate` starts it without a network (util-linux's `unshare`) where the machine permits;
     `guard()` says what is in force.
@@ -185,14 +209,14 @@ class Runner:
         self._label_names: tuple[str, ...] = ()
         self._load_seconds = 0.0
         self._overdue = False
-        parsed = _parse(spec)
+        parsed = parse(spec)
         # As root a user namespace would lose access to other users' files.
         local_root = bool(parsed.popen) and os.geteuid() == 0
         ways = [["unshare", "-n" if local_root else "-rn"], []] if isolate else [[]]
         started = time.monotonic()
         for way in ways:
             try:
-                self._start(_parse(spec), way)
+                self._start(parse(spec), way)
                 break
             except RunnerError:
                 if way == ways[-1] or time.monotonic() - started >= deadline_s:
@@ -202,11 +226,17 @@ class Runner:
 
     def _start(self, spec: execnet.XSpec, way: list[str]) -> None:
         environment = [f"{name}={value}" for name, value in (spec.env or {}).items()]
-        prefix = way + (["env", *environment] if environment else [])
+        # After `unshare`, which as a user changes credentials, and with them forgets the signal.
+        prefix = way + (mortal([]) if spec.popen else [])
+        prefix += ["env", *environment] if environment else []
         prefix += ["nice", "-n", spec.nice] if spec.nice else []
         python = spec.python or (sys.executable if spec.popen else "python3")
         spec.python = " ".join([shlex.join(prefix), python]).strip()
-        arguments = popen_args(spec) if spec.popen else ssh_args(spec)
+        # A shell that stays tells which signal the runner died of; ssh alone does not.
+        remote = [*ssh(spec), ssh_args(spec)[-1] + "; exit"] if spec.ssh else []
+        arguments = popen_args(spec) if spec.popen else mortal(remote)
+        # Ours to set: the runner needs its main thread, for a signal handler.
+        spec.id, spec.execmodel = "runner", "main_thread_only"
         try:
             self._process = _Process(arguments)
         except OSError as error:
@@ -253,10 +283,16 @@ class Runner:
             self._process.kill()
             if self._overdue:
                 how, name = f"silent for {self.deadline_s:g} s, so it was killed; {how}", None
-            raise RunnerError(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
+            kind = OutOfMemoryError if _NO_MEMORY.search(how) else RunnerError
+            raise kind(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
         if "error" in reply:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
         return reply["ok"]
+
+    def environment(self) -> dict[str, str]:
+        """What an answer depends on besides the files: machine, Python, and packages' versions."""
+        about: dict[str, str] = self._ask("environment")
+        return about
 
     @property
     def pid(self) -> int:
@@ -269,8 +305,8 @@ class Runner:
 
     def load(
         self,
-        flatbuffer: Path,
-        tokenizer: Path,
+        flatbuffer: Path | str,
+        tokenizer: Path | str,
         label_names: Sequence[str],
         runtime: str,
         threads: int = 1,
@@ -331,7 +367,7 @@ class Runner:
         logits, tokens, truncated = b"", [], 0
         for start in range(0, max(map(len, columns.values())), _BATCH):
             batch = {name: rows[start : start + _BATCH] for name, rows in columns.items()}
-            reply = self._ask("classify", **batch, length=length)
+            reply = self._answer("classify", **batch, length=length)
             logits += reply["logits"]
             tokens += reply["tokens"]
             truncated += reply["truncated"]
@@ -344,6 +380,14 @@ class Runner:
             truncated=truncated,
         )
 
+    def _answer(self, op: str, **request: Any) -> Any:
+        try:
+            return self._ask(op, **request)
+        except RunnerError as error:
+            if error.signal not in _CRASHES:
+                raise
+            raise InvokeError(f"the runtime crashed: {error}") from error
+
     def measure(
         self,
         texts: Sequence[str],
@@ -351,17 +395,26 @@ class Runner:
         min_queries: int,
         min_seconds: float,
         warm_up: int = WARM_UP,
+        slow_down: float = 0.0,
+        meters: Sequence[str] = (),
     ) -> Timings:
-        """Time the classifier single stream, cycling over the texts; see latency.TIERS."""
+        """Time the classifier single stream, cycling over the texts; see latency.TIERS.
+
+        `slow_down`: a planted regression, as a share of each query's time. `meters`: small files of
+        the board that are read meanwhile (devices.energy).
+        """
         if not texts:
             raise ValueError("no texts to measure with")
-        reply = self._ask(
+        reply = self._answer(
             "measure",
             texts=list(texts),
             min_queries=min_queries,
             min_seconds=min_seconds,
             warm_up=warm_up,
+            slow_down=slow_down,
+            meters=list(meters),
         )
+        ended = time.time()
         return Timings(
             seconds=np.array(reply["seconds"]),
             invoke=np.array(reply["invoke"]),
@@ -369,7 +422,20 @@ class Runner:
             wall_seconds=reply["wall_seconds"],
             load_seconds=self._load_seconds,
             first_seconds=reply["first_seconds"],
+            import_seconds=self.loaded.import_seconds if self.loaded else 0.0,
+            readings=tuple((at, tuple(texts)) for at, texts in reply["read"]),
+            ended=ended,
         )
+
+    def overhead(self) -> tuple[float, float]:
+        """Seconds that the harness adds to a query, and of an empty request and its reply."""
+        own: float = self._ask("overhead")
+        trips = []
+        for _ in range(50):
+            started = time.perf_counter()
+            self._ask("read", path="/")
+            trips.append(time.perf_counter() - started)
+        return own, sorted(trips)[25]
 
     def memory(self, *, reset_peak: bool = False) -> Memory:
         """Memory until now; `reset_peak` starts the peak anew from here (after this reading)."""
@@ -422,7 +488,7 @@ class Runner:
         self.close()
 
 
-def _parse(spec: str) -> execnet.XSpec:
+def parse(spec: str) -> execnet.XSpec:
     """The parsed spec; DeviceError names what a runner cannot use."""
     try:
         parsed = execnet.XSpec(spec)
@@ -431,10 +497,14 @@ def _parse(spec: str) -> execnet.XSpec:
     given = {k for k, v in vars(parsed).items() if v and not k.startswith("_")} - {"env"}
     if given - _SPEC or bool(parsed.popen) == bool(parsed.ssh):
         raise DeviceError(
-            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice= and "
+            f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice=, id= and "
             "ssh_config="
         )
-    # Ours to set: the runner needs its main thread, for a signal handler.
-    parsed.id = "runner"
-    parsed.execmodel = "main_thread_only"
     return parsed
+
+
+def ssh(spec: execnet.XSpec) -> list[str]:
+    """The command that runs what follows it on the machine of an ssh spec."""
+    options = [argument for option in _SSH for argument in ("-o", option)]
+    program, *rest = ssh_args(spec)[:-1]
+    return [program, *options, *rest]

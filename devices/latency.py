@@ -20,23 +20,27 @@ from typing import Any
 import numpy as np
 
 CONFIDENCE = 0.99
+# A change within this share of the other's time is none: what `ratio_of_medians` is held against.
+SAME_SPEED = 1.05
 WARM_UP = 5
 
 
 @dataclass(frozen=True)
 class Tier:
-    """How long to measure: at least so many queries, and at least so many seconds."""
+    """How long to measure: at least so many queries, and at least so many seconds; and how long to
+    let the machine cool before, at most."""
 
     queries: int
     seconds: float
+    cooldown: float
     warm_up: int = WARM_UP
 
 
 # MLPerf's mobile app; see the module's docstring for why 64 is the least.
 TIERS = {
-    "rapid": Tier(queries=64, seconds=6),
-    "quick": Tier(queries=128, seconds=10),
-    "normal": Tier(queries=1024, seconds=60),
+    "rapid": Tier(queries=64, seconds=6, cooldown=0),
+    "quick": Tier(queries=128, seconds=10, cooldown=60),
+    "normal": Tier(queries=1024, seconds=60, cooldown=300),
 }
 
 

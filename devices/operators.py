@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from devices.errors import DeviceError
-from devices.provision import RUNTIMES
 from devices.runner import MODULES
 
 TABLE = Path(__file__).with_name("operators.json")
@@ -36,12 +35,12 @@ for name, files in json.load(sys.stdin).items():
 """
 
 
-def refused(operators: Iterable[str], runtime: str) -> list[str]:
-    """Why the runtime would not load a file of these operators (``NAME vN``); none if it would.
+def refused(operators: Iterable[str], release: str) -> list[str]:
+    """Why a release of a runtime (``NAME==VERSION``) would not load a file of these operators
+    (``NAME vN``); none if it would.
 
-    DeviceError if the runtime's pinned version was not probed.
+    DeviceError if the release was not probed.
     """
-    release = RUNTIMES[runtime].requirements[0]
     try:
         newest = json.loads(TABLE.read_text(encoding="utf-8"))[release]
     except (OSError, ValueError, KeyError) as error:
@@ -57,8 +56,8 @@ def refused(operators: Iterable[str], runtime: str) -> list[str]:
     return reasons
 
 
-def probe(runtime: str, python: Path) -> dict[str, int]:
-    """The newest version of each operator that the runtime in ``python``'s environment takes.
+def probe(runtime: str, python: Sequence[str]) -> dict[str, int]:
+    """The newest version of each operator that the runtime of ``python`` (a command) takes.
 
     Operators that it does not know are left out. Takes some seconds; needs the schema of
     `ai_edge_litert` (group ``build``) in this process.
@@ -75,7 +74,7 @@ def probe(runtime: str, python: Path) -> dict[str, int]:
         if name not in custom
     }
     done = subprocess.run(
-        [str(python), "-c", _ASK, MODULES[runtime]],
+        [*python, "-c", _ASK, MODULES[runtime]],
         input=json.dumps(files), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     if done.returncode:

@@ -13,7 +13,13 @@ from typing import Any
 from devices.errors import DeviceError
 
 FOLDER = Path(__file__).parent
-_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+_BRACKET = "tuple[float, float]"
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    _BRACKET: (list,),
+}
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,13 @@ class Budget:
     """What is demanded.
 
     `latency_ms`: 90th percentile of text→label. `memory_mb`: peak resident set of the runner above
-    that of a bare one, in 10^6 bytes.
+    that of a bare one, in 10^6 bytes. `energy_j`: joules a tweet, of the whole board, judged where
+    they can be measured; without it they are only reported.
     """
 
     latency_ms: float
     memory_mb: float
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,26 @@ class Peak:
 
     fp32_gflops: float
     memory_gb_s: float
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a speed is projected with (devices/projection.py): brackets, least and most.
+
+    `efficiency` is the share of the float32 peak that inference reaches on all cores,
+    `instructions_per_cycle` what all cores together execute in a cycle of `ghz`.
+    """
+
+    efficiency: tuple[float, float]
+    ghz: float
+    instructions_per_cycle: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Emulation:
+    """`cpu`: QEMU's name of the CPU, which decides the instructions that kernels choose."""
+
+    cpu: str
 
 
 @dataclass(frozen=True)
@@ -62,9 +90,17 @@ class Profile:
     memory_mb: int | None = None
     image: Image | None = None
     peak: Peak | None = None
+    projection: Projection | None = None
+    emulation: Emulation | None = None
 
 
-_SECTIONS: dict[str, type] = {"budget": Budget, "image": Image, "peak": Peak}
+_SECTIONS: dict[str, type] = {
+    "budget": Budget,
+    "image": Image,
+    "peak": Peak,
+    "projection": Projection,
+    "emulation": Emulation,
+}
 
 
 def profiles(folder: Path = FOLDER) -> dict[str, Profile]:
@@ -100,9 +136,11 @@ def _read(path: Path) -> Profile:
     sections: dict[str, Any] = {}
     for name, kind in _SECTIONS.items():
         if name == "budget" or name in table:
-            wanted = {field: str(type_) for field, type_ in kind.__annotations__.items()}
-            section = _section(path, table, name, set(wanted))
-            sections[name] = kind(**_fields(path, section, wanted, prefix=f"{name}."))
+            kinds = {field: str(type_) for field, type_ in kind.__annotations__.items()}
+            optional = {f: k.removesuffix(" | None") for f, k in kinds.items() if "None" in k}
+            needed = {f: k for f, k in kinds.items() if f not in optional}
+            section = _section(path, table, name, set(kinds))
+            sections[name] = kind(**_fields(path, section, needed, optional, prefix=f"{name}."))
     for name, value in table.items():
         if isinstance(value, dict) and name not in {"recognise", *_SECTIONS}:
             raise DeviceError(f"{path}: unknown section [{name}]")
@@ -134,9 +172,16 @@ def _fields(
             if field in needed:
                 raise DeviceError(f"{path}: field {prefix}{field} is missing")
             continue
-        value = table[field]
+        value: Any = table[field]
         if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
             raise DeviceError(f"{path}: {prefix}{field} must be {kind}, not {value!r}")
         if isinstance(value, (int, float)) and not value > 0:
             raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r}")
-    return table
+        if isinstance(value, list) and not _is_bracket(value):
+            raise DeviceError(f"{path}: {prefix}{field} must be [least, most], not {value!r}")
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+
+
+def _is_bracket(value: Any) -> bool:
+    numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
+    return numbers and len(value) == 2 and 0 < value[0] <= value[1]

@@ -6,6 +6,7 @@ The pins, and why, stand in pyproject.toml, `[dependency-groups]`, in the groups
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import platform
 import re
 import shutil
@@ -18,6 +19,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from devices.errors import ProvisionError
+from devices.lifeline import mortal
+from devices.profile import Image
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
@@ -29,24 +32,49 @@ class Runtime:
     name: str
     newest_python: tuple[int, int] | None = None
     oldest_glibc: tuple[int, int] | None = None
+    oldest_python: tuple[int, int] = (3, 9)
+
+    def installs_on(self, image: Image) -> bool:
+        """Whether there is a wheel for the Python and the glibc of a system image."""
+        python, glibc = _numbers(image.python), _numbers(image.glibc)
+        newest, oldest = self.newest_python or python, self.oldest_glibc or glibc
+        return self.oldest_python <= python <= newest and oldest <= glibc
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """The pins of the group; ProvisionError if the group is not there."""
-        groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
-        if self.name not in groups:
-            raise ProvisionError(f"{PROJECT} has no dependency group {self.name!r}")
-        return tuple(groups[self.name])
+        return pins(self.name)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2]))
+
+
+def pins(group: str) -> tuple[str, ...]:
+    """What a group of pyproject.toml pins; ProvisionError if the group is not there."""
+    groups = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["dependency-groups"]
+    if group not in groups:
+        raise ProvisionError(f"{PROJECT} has no dependency group {group!r}")
+    return tuple(groups[group])
 
 
 RUNTIMES = {
     runtime.name: runtime
     for runtime in (
-        Runtime("ai-edge-litert"),
+        # The wheels of 2.3.0: cp310 and later, manylinux_2_27.
+        Runtime("ai-edge-litert", oldest_python=(3, 10), oldest_glibc=(2, 27)),
         # The wheels of 2.14.0, the last release: cp39 to cp311, manylinux_2_34.
         Runtime("tflite-runtime", newest_python=(3, 11), oldest_glibc=(2, 34)),
     )
 }
+
+
+def has_runtime(runtime: str) -> bool:
+    """Whether the running Python has the runtime installed, in whatever version."""
+    try:
+        importlib.metadata.version(runtime)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def python_for(runtime: str, store: Path) -> Path:
@@ -81,7 +109,7 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
     """A Python that the runtime has wheels for, and its version."""
     _, glibc = platform.libc_ver()
     oldest = runtime.oldest_glibc
-    if oldest and glibc and tuple(map(int, glibc.split(".")[:2])) < oldest:
+    if oldest and glibc and _numbers(glibc) < oldest:
         raise ProvisionError(
             f"{runtime.name} needs glibc {oldest[0]}.{oldest[1]} or newer, this machine has "
             f"{glibc}: use a newer system (Debian Bookworm has 2.36), or the other runtime"
@@ -104,7 +132,7 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
 
 def _run(command: list[str], runtime: str) -> None:
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        mortal(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     if done.returncode:
         lines = "\n  ".join(done.stdout.splitlines()[-12:])

@@ -30,12 +30,14 @@ MODULES = {
 }
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
+# A signature's runner; its inputs, by what they are, as (name in the file, dtype); its output.
+Bound = tuple[Callable[..., Any], dict[str, tuple[str, Any]], str]
 # A sign of life between two queries of a long measurement, so that a deadline means silence.
 BEAT_SECONDS = 0.5
 
 
 class Refused(Exception):
-    """What the caller raises as ProvisionError, LoadError, InvokeError or RunnerError."""
+    """What the caller raises as one of devices.errors, by its stage."""
 
     def __init__(self, stage: str, message: str) -> None:
         super().__init__(message)
@@ -177,15 +179,19 @@ class Classifier:
 
             module = importlib.import_module(MODULES[runtime])
         except (ImportError, KeyError) as error:
+            # What the loader of shared objects says when there is no memory to put one in.
+            if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+                raise Refused("memory", f"no memory left to import {runtime}: {error}") from error
             raise Refused("provision", f"{sys.executable} lacks {runtime}: {error}") from error
         self.numpy = numpy
         self.label_names = label_names
         self.import_seconds = time.perf_counter() - started
 
-        started = time.perf_counter()
         for path in (flatbuffer, tokenizer):
             if not Path(path).is_file():
                 raise Refused("load", f"no file {path} on {platform.node()}")
+            _forget(path)
+        started = time.perf_counter()
         try:
             self.interpreter = module.Interpreter(model_path=flatbuffer, num_threads=threads)
             self.interpreter.allocate_tensors()
@@ -212,13 +218,18 @@ class Classifier:
         self.lengths_used: set[int] = set()
         self.runtime = {"name": runtime, "version": _version(runtime)}
 
-    def _bind(self, classes: int) -> dict[int, tuple[Callable[..., Any], tuple[str, ...]]]:
-        """Length → (signature runner, its inputs), shortest first."""
-        signatures = {}
+    def _bind(self, classes: int) -> dict[int, Bound]:
+        """Length → (signature runner, its inputs, its output), shortest first.
+
+        An input is bound by its name, perhaps with what TensorFlow puts around it
+        (``serving_default_input_ids:0``). A signature's only output is the logits.
+        """
+        signatures: dict[int, Bound] = {}
         self.described = []
         for key in self.interpreter.get_signature_list():
             run = self.interpreter.get_signature_runner(key)
             inputs, outputs = run.get_input_details(), run.get_output_details()
+            bound = {name: name.rpartition("serving_default_")[2].split(":")[0] for name in inputs}
             described = {
                 side: {
                     name: {
@@ -230,13 +241,19 @@ class Classifier:
                 for side, details in (("inputs", inputs), ("outputs", outputs))
             }
             shapes = {tuple(tensor["shape"]) for tensor in described["inputs"].values()}
-            if not {"input_ids", "attention_mask"} <= set(inputs) <= set(INPUTS):
-                raise ValueError(f"signature {key!r} has the inputs {sorted(inputs)}")
+            known = set(bound.values())
+            if not {*INPUTS[:2]} <= known <= {*INPUTS} or len(known) < len(bound):
+                raise ValueError(
+                    f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
+                    f"name alone, and known are {', '.join(INPUTS)}"
+                )
             if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
                 raise ValueError(f"signature {key!r}: inputs must be [1, length], not {described}")
-            if any(tensor["dtype"] != "int32" for tensor in described["inputs"].values()):
-                raise ValueError(f"signature {key!r}: inputs must be int32, not {described}")
-            if described["outputs"] != {OUTPUT: {"dtype": "float32", "shape": [1, classes]}}:
+            dtypes = {tensor["dtype"] for tensor in described["inputs"].values()}
+            if not dtypes <= {"int32", "int64"}:
+                raise ValueError(f"signature {key!r}: inputs must be integers, not {described}")
+            logits = {"dtype": "float32", "shape": [1, classes]}
+            if [*described["outputs"].values()] != [logits]:
                 raise ValueError(
                     f"signature {key!r} must answer {OUTPUT}, float32 [1, {classes}] "
                     f"(one for each label), not {described['outputs']}"
@@ -244,7 +261,10 @@ class Classifier:
             length = int(shape[1])
             if length in signatures:
                 raise ValueError(f"two signatures of length {length}")
-            signatures[length] = (run, tuple(inputs))
+            own = {what: (name, inputs[name]["dtype"]) for name, what in bound.items()}
+            signatures[length] = (run, own, next(iter(outputs)))
+            described["inputs"] = {bound[name]: of for name, of in described["inputs"].items()}
+            described["outputs"] = {OUTPUT: logits}
             self.described.append({"name": key, "length": length, **described})
         if not signatures:
             raise ValueError("it has no signature")
@@ -284,29 +304,38 @@ class Classifier:
         length = length or self.length_for(len(ids))
         if length not in self.signatures:
             raise Refused("runner", f"no signature of {length}, only {list(self.signatures)}")
-        run, inputs = self.signatures[length]
+        run, inputs, output = self.signatures[length]
         if len(ids) > length:
             ids = [*ids[: length - 1], self.sep]
-        tensors = {name: self.numpy.zeros((1, length), self.numpy.int32) for name in inputs}
+        tensors = {name: self.numpy.zeros((1, length), of) for name, (_, of) in inputs.items()}
         tensors["input_ids"][:] = self.pad
         tensors["input_ids"][0, : len(ids)] = ids
         tensors["attention_mask"][0, : len(ids)] = 1 if mask is None else mask[: len(ids)]
         if types is not None and "token_type_ids" in tensors:
             tensors["token_type_ids"][0, : len(ids)] = types[: len(ids)]
+        fed = {inputs[name][0]: tensor for name, tensor in tensors.items()}
         started = time.perf_counter()
         try:
-            logits = run(**tensors)[OUTPUT][0]
+            logits = run(**fed)[output][0]
         except (ValueError, RuntimeError) as error:
             raise Refused("invoke", f"{self.runtime['name']}, length {length}: {error}") from error
         seconds = time.perf_counter() - started
         self.lengths_used.add(length)
         return logits, seconds
 
-    def answer(self, text: str) -> tuple[int, float, float]:
-        """One query: the label's index, seconds text→label, seconds of invoke alone."""
+    def answer(self, text: str, slow_down: float = 0.0) -> tuple[int, float, float]:
+        """One query: the label's index, seconds text→label, seconds of invoke alone.
+
+        `slow_down`: a share of its time that it spins for afterwards, so that a planted regression
+        can be looked for.
+        """
         started = time.perf_counter()
         logits, invoke = self.invoke(self.encode(text))
         label = int(logits.argmax())
+        if slow_down:
+            until = started + (1 + slow_down) * (time.perf_counter() - started)
+            while time.perf_counter() < until:
+                pass
         seconds = time.perf_counter() - started
         if self.first_seconds is None:
             self.first_seconds = seconds
@@ -339,12 +368,18 @@ class Classifier:
     def measure(
         self,
         texts: list[str],
+        *,
         min_queries: int,
         min_seconds: float,
         warm_up: int,
         beat: Callable[[], None],
+        slow_down: float = 0.0,
+        meters: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Single stream: one query after another, cycling over the texts, on this process's clock.
+
+        `meters`: files that are read before the first query, after the last one, and between two
+        now and then: "read", with the seconds since the beginning.
 
         Warm-up: at least so many queries, among them one of every length that the texts need,
         because a signature allocates its memory when first used. With ``warm_up`` 0 there is none.
@@ -357,22 +392,58 @@ class Classifier:
             beat()
         total: list[float] = []
         alone: list[float] = []
+        readings: list[tuple[float, list[str | None]]] = []
+
+        def read_meters() -> None:
+            readings.append((time.perf_counter() - started, [read(path) for path in meters]))
+
+        started = time.perf_counter()
+        read_meters()
         cpu = time.process_time()
         started = last_beat = time.perf_counter()
         while len(total) < min_queries or time.perf_counter() - started < min_seconds:
-            _, seconds, invoke = self.answer(texts[len(total) % len(texts)])
+            _, seconds, invoke = self.answer(texts[len(total) % len(texts)], slow_down)
             total.append(seconds)
             alone.append(invoke)
             if time.perf_counter() - last_beat > BEAT_SECONDS:
                 beat()
+                read_meters()
                 last_beat = time.perf_counter()
+        cpu_seconds, wall_seconds = time.process_time() - cpu, time.perf_counter() - started
+        read_meters()
         return {
             "seconds": total,
             "invoke": alone,
-            "cpu_seconds": time.process_time() - cpu,
-            "wall_seconds": time.perf_counter() - started,
+            "cpu_seconds": cpu_seconds,
+            "wall_seconds": wall_seconds,
             "first_seconds": self.first_seconds,
+            "read": readings,
         }
+
+
+def _forget(path: str) -> None:
+    """Have the kernel drop a file's pages, so that what loads it is timed from cold."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(file)
+
+
+class Nothing(Classifier):
+    """Answers at once: what is timed then is the harness's own share of a latency."""
+
+    def __init__(self) -> None:
+        import numpy
+
+        self.first_seconds = 0.0
+        self._logits = numpy.zeros(3, numpy.float32)
+
+    def encode(self, text: str) -> list[int]:
+        return []
+
+    def invoke(self, *_: Any) -> tuple[Any, float]:
+        return self._logits, 0.0
 
 
 def _version(distribution: str) -> str:
@@ -391,10 +462,25 @@ def _delegate(interpreter: Any) -> str:
     return f"XNNPACK ({nodes} partitions)" if nodes else "none"
 
 
+def environment() -> dict[str, str]:
+    """What an answer depends on besides the files."""
+    packages = {name: _version(name) for name in (*MODULES, "tokenizers", "numpy")}
+    return {"machine": platform.machine(), "python": platform.python_version()} | packages
+
+
 class Desk:
     """Takes requests, one method each, and keeps the one classifier."""
 
-    OPERATIONS = ("memory", "read", "privacy", "load", "classify", "measure")
+    OPERATIONS = (
+        "memory",
+        "read",
+        "environment",
+        "overhead",
+        "privacy",
+        "load",
+        "classify",
+        "measure",
+    )
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
@@ -413,6 +499,14 @@ class Desk:
 
     def read(self, path: str) -> str | None:
         return read(path)
+
+    def environment(self) -> dict[str, str]:
+        return environment()
+
+    def overhead(self) -> float:
+        """Seconds of a query, text→label, that are the harness's own: the median of many."""
+        nothing = Nothing()
+        return sorted(nothing.answer("")[1] for _ in range(1001))[500]
 
     def privacy(self) -> dict[str, Any]:
         return self.guard.report()
@@ -443,6 +537,8 @@ def serve(channel: Any) -> None:
             channel.send({"ok": getattr(desk, op)(**request)})
         except Refused as error:
             channel.send({"error": error.stage, "message": str(error)})
+        except MemoryError:
+            channel.send({"error": "memory", "message": f"{op}: no memory left for Python"})
         except Exception as error:  # a fault must not look like a dead runner
             channel.send({"error": "runner", "message": f"{op}: {type(error).__name__}: {error}"})
 

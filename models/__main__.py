@@ -6,8 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
+from models import bundle
 from models.card import Card
-from models.errors import CardError, CheckpointError, SaveError
+from models.checkpoint import open_checkpoint
+from models.errors import (
+    BundleError,
+    CardError,
+    CheckpointError,
+    ConvertError,
+    QuantizeError,
+    SaveError,
+)
+from models.modes import DEFAULT, MODES, flatbuffer
 from models.store import Store
 from tweets import replab
 from tweets.corpus import TweetsError
@@ -15,6 +25,17 @@ from tweets.measures import scores
 from tweets.readers import read
 from tweets.splits import split
 from tweets.unlabelled import read_unlabelled
+
+ZOO = Path(__file__).parent / "zoo"
+_FAULTS = (
+    BundleError,
+    CardError,
+    CheckpointError,
+    ConvertError,
+    QuantizeError,
+    SaveError,
+    TweetsError,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,15 +65,25 @@ def main(argv: list[str] | None = None) -> int:
     score.add_argument("card", type=Path, help="the folder of the card")
     score.add_argument("--run", type=Path, help="write its answers in RepLab 2013's run format")
     score.add_argument("--gold", type=Path, help="write the labels so, for RepLab's own scorer")
+    pack = commands.add_parser("bundle", help="write all that a board needs as one file")
+    pack.add_argument("checkpoint", nargs="?", default=str(ZOO / "mobilebert-brands"))
+    pack.add_argument("--reference", type=Path, default=ZOO / "minilm-brands")
+    pack.add_argument("--mode", action="append", choices=MODES, help="only this mode (repeatable)")
+    pack.add_argument("--out", type=Path, required=True, help="the file to write")
+    layers = commands.add_parser("layers", help="how far a mode drifts from float32, by layer")
+    layers.add_argument("checkpoint", help=f"a fine-tuned checkpoint: {where}")
+    layers.add_argument("--mode", default="full_integer", choices=[*MODES])
+    layers.add_argument("--count", type=int, default=16, help="calibration tweets to answer")
     prune = commands.add_parser("prune", help="delete what the store keeps and nobody needs")
-    prune.add_argument("--store", type=Path, default=Path(".store"))
+    for command in (pack, layers, prune):
+        command.add_argument("--store", type=Path, default=Path(".store"))
     prune.add_argument("--older-than-days", type=float, default=30.0)
     for command, epochs, rate in ((finetune, 2.0, 8e-5), (distil, 3.0, 4e-4)):
         command.add_argument("--out", type=Path, required=True, help="the folder to write")
         command.add_argument("--epochs", type=float, default=epochs)
         command.add_argument("--learning-rate", type=float, default=rate)
         command.add_argument("--seed", type=int, default=0)
-    for command in (finetune, distil, record, score):
+    for command in (finetune, distil, record, score, pack, layers):
         command.add_argument(
             "--tweets", default="brands", help="brands, replab2013, a file, folder or id"
         )
@@ -63,9 +94,10 @@ def main(argv: list[str] | None = None) -> int:
         for path in Store(args.store).prune(args.older_than_days):
             print(f"deleted {path}")
         return 0
+    run = {"score": _score, "bundle": _bundle, "layers": _layers}.get(args.command, _train)
     try:
-        return _score(args) if args.command == "score" else _train(args)
-    except (CardError, CheckpointError, SaveError, TweetsError) as error:
+        return run(args)
+    except _FAULTS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -91,6 +123,33 @@ def _train(args: argparse.Namespace) -> int:
         more = read_unlabelled(args.unlabelled, splits) if args.unlabelled else None
         training.distil(args.teacher, splits, args.out, hp, student=args.student, unlabelled=more)
     print(f"checkpoint and card: {args.out}")
+    return 0
+
+
+def _bundle(args: argparse.Namespace) -> int:
+    splits = split(read(args.tweets, args.replab_root, args.replab_text))
+    candidate = open_checkpoint(args.checkpoint)
+    flatbuffers = {
+        mode: flatbuffer(mode, candidate, Store(args.store), splits.calibration)
+        for mode in args.mode or DEFAULT
+    }
+    bundle.write(args.out, candidate, args.reference, splits, flatbuffers)
+    print(f"bundle of {', '.join(flatbuffers)}: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _layers(args: argparse.Namespace) -> int:
+    from models import layer_error  # needs what a board does without
+
+    splits = split(read(args.tweets, args.replab_root, args.replab_text))
+    checkpoint, store = open_checkpoint(args.checkpoint), Store(args.store)
+    errors = layer_error.of_mode(checkpoint, args.mode, store, splits.calibration, args.count)
+    before = 0.0
+    print("| what is handed on | error (% of the signal) | added |\n| --- | ---: | ---: |")
+    for where, error in errors.items():
+        added = "" if where == "logits" else f"{100 * (error - before):+.2f}"
+        print(f"| {where} | {100 * error:.2f} | {added} |")
+        before = error
     return 0
 
 

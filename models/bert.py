@@ -61,7 +61,9 @@ def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: A
         query, key, value = (
             layers.dense(f"{layer}.attention.self.{name}", x) for name in ("query", "key", "value")
         )
-        context = layers.attention(query, key, value, bias, heads)
+        context = layers.attention(
+            f"{layer}.attention.self", query, key, value, bias=bias, heads=heads
+        )
         context = layers.dense(f"{layer}.attention.output.dense", context)
         x = layers.layer_norm(f"{layer}.attention.output.LayerNorm", context + x, epsilon)
         inner = layers.activate(

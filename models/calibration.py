@@ -23,8 +23,11 @@ A_LENGTH = 32
 Samples = dict[str, list[dict[str, np.ndarray]]]
 
 
-def sample(tweets: Corpus) -> Corpus:
-    """`TWEETS` of the calibration split, stratified by class."""
+def sample(tweets: Corpus, without: Corpus | None = None) -> Corpus:
+    """`TWEETS` of the calibration split, stratified by class; none that ``without`` holds."""
+    if without:
+        others = set(without.texts)
+        tweets = tweets.take([i for i, text in enumerate(tweets.texts) if text not in others])
     return tweets.take(tweets.stratified(min(TWEETS, len(tweets))))
 
 

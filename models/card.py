@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ class Card:
         """Write the card beside ``path``, then rename: it is there whole or not at all."""
         body = json.loads(json.dumps(asdict(self)))
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps({"schema": SCHEMA, "sha256": _digest(body), **body}) + "\n")
+        beside.write_text(json.dumps({"schema": SCHEMA, "sha256": digest(body), **body}) + "\n")
         beside.replace(path)
 
     @classmethod
@@ -95,7 +96,7 @@ class Card:
         record_again = f"record it again: {record}"
         try:
             body = json.loads(path.read_text())
-            schema, digest = body.pop("schema"), body.pop("sha256")
+            schema, stated = body.pop("schema"), body.pop("sha256")
         except FileNotFoundError:
             raise CardError(
                 f"{path}: no card; this records what the checkpoint answers (environment: train; "
@@ -105,7 +106,7 @@ class Card:
             raise CardError(f"{path}: not a card ({error!r}); {record_again}") from None
         if schema != SCHEMA:
             raise CardError(f"{path}: schema {schema}, this code reads {SCHEMA}; {record_again}")
-        if digest != _digest(body):
+        if stated != digest(body):
             raise CardError(f"{path}: edited since it was recorded; {record_again}")
         for key in ("label_names", "predictions", "logits"):
             body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
@@ -156,5 +157,6 @@ def software_versions(*packages: str) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
-def _digest(body: dict[str, Any]) -> str:
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 of what a JSON object says, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -113,11 +113,7 @@ def open_checkpoint(source: str) -> Checkpoint:
     path = found.path
     if not (path / "config.json").is_file():
         raise CheckpointError(f"{source}: no config.json; a checkpoint has {', '.join(FILES)}")
-    try:
-        config = json.loads((path / "config.json").read_text())
-    except ValueError as error:
-        raise CheckpointError(f"{path / 'config.json'}: not JSON ({error})") from None
-    config = {**_DEFAULTS.get(config.get("model_type"), {}), **config}
+    config, names = read_config(path)
     graph = graph_of(config)
     architectures = config.get("architectures") or []
     if not any(name.endswith("ForSequenceClassification") for name in architectures):
@@ -131,7 +127,7 @@ def open_checkpoint(source: str) -> Checkpoint:
             "transformers can read it, this writes such a copy: "
             f"python -m models record {found.said} --out DIR"
         )
-    if "id2label" not in config:
+    if not names:
         raise CheckpointError(f"{source}: config.json has no id2label; name the classes there")
     for field, implemented in graph.IMPLEMENTED.items():
         if field in config and config[field] not in implemented:
@@ -145,8 +141,23 @@ def open_checkpoint(source: str) -> Checkpoint:
             f"{MAX_TOKENS} tokens"
         )
     _check_vocabulary(path, config)
-    names = tuple(config["id2label"][key] for key in sorted(config["id2label"], key=int))
     return Checkpoint(found, config, names, file_sha256(path / "model.safetensors"))
+
+
+def read_config(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """``config.json`` in a folder, the library's defaults filled in, and the classes it names,
+    in the order of the logits.
+
+    Raises:
+        CheckpointError: it is no JSON.
+    """
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except ValueError as error:
+        raise CheckpointError(f"{path / 'config.json'}: not JSON ({error})") from None
+    config = {**_DEFAULTS.get(config.get("model_type"), {}), **config}
+    labels = config.get("id2label", {})
+    return config, tuple(labels[key] for key in sorted(labels, key=int))
 
 
 def parameter_count(config: dict[str, Any]) -> int:

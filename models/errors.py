@@ -23,3 +23,7 @@ class QuantizeError(RuntimeError):
 
 class FlatBufferError(ValueError):
     """A file that is not a whole FlatBuffer, or does not contain what its mode promises."""
+
+
+class BundleError(ValueError):
+    """A bundle that is not whole, or is at odds with itself."""

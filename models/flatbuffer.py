@@ -1,24 +1,31 @@
-"""What is in a FlatBuffer, read from the file: never assumed from how it was made."""
+"""What is in a FlatBuffer, read from the file: never assumed from how it was made.
+
+A board does without the schema that reads it. There the contents are those that were read where
+the file was bundled, recorded beside it with the file's SHA-256, and held against that.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from models.card import file_sha256
 from models.errors import FlatBufferError
 
 FLATBUFFER = "model.tflite"  # its name in the store
 IDENTIFIER = b"TFL3"
-_OPERATORS = {v: k for k, v in vars(schema.BuiltinOperator).items() if isinstance(v, int)}
-_DTYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if isinstance(v, int)}
 # A constant of one dimension or fewer elements is a bias, a norm or a shape: float32 or int32.
 SMALL = 4096
+# What turns the mask of 1 and 0 into what is added to the scores, with constants alone.
+_ON_THE_WAY = {"RESHAPE", "CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL", "EXPAND_DIMS"}
+_INTEGERS = {"int8": (-128, 127), "int16": (-32768, 32767)}
 
 
 @dataclass(frozen=True)
@@ -37,17 +44,25 @@ class Contents:
     Attributes:
         size_bytes: of the file.
         operators: ``NAME vN`` for every operator it uses, sorted.
-        weight_bytes: bytes of constants by dtype, the shared ones counted once.
+        numbers: how many all constants hold, the shared ones counted once.
+        weight_bytes: their bytes by dtype.
         large_weights: how many tables of at least `SMALL` elements have each dtype.
         activations: how many computed tensors of the first subgraph have each dtype.
+        mask_ranges: least and greatest number that each integer tensor can hold on the attention
+            mask's way from the input to the scores, of every signature; none without fixed scales.
+            Calibration without padding, or with another input in the mask's place, leaves a range
+            of nothing: the mask is then ignored. A mask of -10000 leaves one beside which scores
+            are nothing.
         signatures: its entry points.
     """
 
     size_bytes: int
     operators: tuple[str, ...]
+    numbers: int
     weight_bytes: dict[str, int]
     large_weights: dict[str, int]
     activations: dict[str, int]
+    mask_ranges: tuple[tuple[float, float], ...]
     signatures: tuple[Signature, ...]
 
 
@@ -55,109 +70,107 @@ def inspect(path: Path) -> Contents:
     """Read a FlatBuffer's contents.
 
     Raises:
-        FlatBufferError: empty, truncated, or not a FlatBuffer of TensorFlow Lite.
+        FlatBufferError: empty, truncated, or not a FlatBuffer of TensorFlow Lite; or there is no
+            schema here, and no record of this very file.
     """
+    if _schema() is None:
+        return _recorded(path)
     content = path.read_bytes()
-    model = _unpack(content, path)
+    model = unpack(content, path)
     weight_bytes: Counter[str] = Counter()
     large: Counter[str] = Counter()
     seen: set[int] = set()
+    numbers = 0
     for graph in model.subgraphs:
         for tensor in graph.tensors:
             buffer = model.buffers[tensor.buffer]
             size = buffer.size if buffer.offset > 1 else _length(buffer.data)
             if size and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
-                weight_bytes[_DTYPES[tensor.type]] += size
+                numbers += int(np.prod(tensor.shape)) if tensor.shape is not None else 1
+                weight_bytes[dtype_of(tensor)] += size
                 if len(tensor.shape) > 1 and np.prod(tensor.shape) >= SMALL:
-                    large[_DTYPES[tensor.type]] += 1
+                    large[dtype_of(tensor)] += 1
     first = model.subgraphs[0]
     produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]
     return Contents(
         len(content),
-        tuple(sorted(f"{_operator(code)} v{code.version}" for code in model.operatorCodes)),
+        tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
+        numbers,
         dict(weight_bytes),
         dict(large),
-        dict(Counter(_DTYPES[tensor.type] for tensor in produced)),
+        dict(Counter(dtype_of(tensor) for tensor in produced)),
+        _mask_ranges(model),
         tuple(_signature(model, definition) for definition in model.signatureDefs or ()),
     )
 
 
-class _SharingBuilder(flatbuffers.Builder):
-    """A builder that writes equal vectors once; every table that needs one points to it."""
-
-    def __init__(self, initial_size: int) -> None:
-        super().__init__(initial_size)
-        self._written: dict[tuple[str, bytes], int] = {}
-
-    def CreateNumpyVector(self, x: np.ndarray) -> int:
-        key = (x.dtype.str, x.tobytes())
-        if key not in self._written:
-            if x.dtype == np.uint8:  # a buffer: the schema asks for 16 bytes of alignment
-                self.StartVector(1, x.size, 16)
-                head = self.Head() - x.size
-                self.Bytes[head : head + x.size] = key[1]
-                self.head = head
-                self._written[key] = self.EndVector()
-            else:
-                self._written[key] = super().CreateNumpyVector(x)
-        return self._written[key]
+def record(path: Path) -> Path:
+    """Write what is in a FlatBuffer beside it, for `inspect` where there is no schema."""
+    body = {"sha256": file_sha256(path), "contents": asdict(inspect(path))}
+    _record_of(path).write_text(json.dumps(body, indent=1) + "\n")
+    return _record_of(path)
 
 
-class _Once:
-    """An object of the schema that is written once, however many tables point to it."""
+def _recorded(path: Path) -> Contents:
+    try:
+        body = json.loads(_record_of(path).read_text())
+        digest, found = body["sha256"], body["contents"]
+    except (OSError, ValueError, KeyError) as error:
+        raise FlatBufferError(
+            f"{path}: no record of what is in it ({error!r}), and nothing here that reads it: "
+            "install ai-edge-litert, or judge a bundle"
+        ) from None
+    if digest != file_sha256(path):
+        raise FlatBufferError(f"{path}: {_record_of(path).name} is about another file")
+    signatures = [
+        Signature(
+            entry["key"],
+            *(
+                {name: (dtype, tuple(shape)) for name, (dtype, shape) in entry[side].items()}
+                for side in ("inputs", "outputs")
+            ),
+        )
+        for entry in found.pop("signatures")
+    ]
+    operators = tuple(found.pop("operators"))
+    ranges = tuple((least, most) for least, most in found.pop("mask_ranges"))
+    return Contents(**found, operators=operators, mask_ranges=ranges, signatures=tuple(signatures))
 
-    def __init__(self, original: Any) -> None:
-        self._original, self._offset = original, None
 
-    def Pack(self, builder: flatbuffers.Builder) -> Any:
-        if self._offset is None:
-            self._offset = self._original.Pack(builder)
-        return self._offset
+def _record_of(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
 
 
-def share(content: bytes) -> bytes:
-    """The same model with whatever is equal stored once.
+@cache
+def _schema() -> ModuleType | None:
+    """The schema that ai-edge-litert carries; None where it, or flatbuffers, is not installed."""
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ImportError:
+        return None
+    return schema_py_generated
 
-    Each signature is a subgraph of its own and repeats every operator, weight tensor, scale and
-    zero point of the others: a fifth of an int8 MobileBERT with four signatures.
+
+@cache
+def _names(enumeration: str) -> dict[int, str]:
+    members = vars(getattr(_schema(), enumeration)).items()
+    return {value: name for name, value in members if isinstance(value, int)}
+
+
+def dtype_of(tensor: Any) -> str:
+    """The dtype of a tensor of the schema, as numpy names it where numpy has it."""
+    return _names("TensorType")[tensor.type].lower()
+
+
+def unpack(content: bytes, path: Path) -> Any:
+    """The schema's own objects of a FlatBuffer; ``path`` is for the message.
+
+    Raises:
+        FlatBufferError: empty, truncated, or not a FlatBuffer of TensorFlow Lite.
     """
-    model = _unpack(content, Path("quantized model"))
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
-    written: dict[Any, _Once] = {}
+    from ai_edge_litert import schema_py_generated as schema
 
-    def once(original: Any) -> _Once:
-        return written.setdefault(_key(original), _Once(original))
-
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            # The signatures name what is fed by index; the suffix only numbers the signature.
-            tensor.name = None
-            tensor.quantization = tensor.quantization and once(tensor.quantization)
-        graph.tensors = [once(tensor) for tensor in graph.tensors]
-        graph.operators = [once(operator) for operator in graph.operators]
-    builder = _SharingBuilder(len(content) + 1024)
-    builder.Finish(model.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
-
-
-def _key(value: Any) -> Any:
-    """Equal for objects of the schema with equal content."""
-    if isinstance(value, np.ndarray):
-        return value.dtype.str, value.tobytes()
-    if isinstance(value, list):
-        return tuple(map(_key, value))
-    if isinstance(value, _Once):
-        return id(value)
-    if hasattr(value, "__dict__"):
-        return type(value), tuple((name, _key(field)) for name, field in vars(value).items())
-    return value
-
-
-def _unpack(content: bytes, path: Path) -> Any:
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise FlatBufferError(f"{path}: {len(content)} bytes, not a FlatBuffer of TensorFlow Lite")
     try:
@@ -170,13 +183,39 @@ def _unpack(content: bytes, path: Path) -> Any:
     return model
 
 
+def _mask_ranges(model: Any) -> tuple[tuple[float, float], ...]:
+    found = []
+    for definition in model.signatureDefs or ():
+        graph = model.subgraphs[definition.subgraphIndex]
+        way = {i.tensorIndex for i in definition.inputs if b"attention_mask" in i.name}
+        computed = set(graph.inputs) | {n for o in graph.operators for n in o.outputs}
+        for operator in graph.operators:
+            met = set(operator.inputs) & computed
+            name = operator_name(model.operatorCodes[operator.opcodeIndex])
+            if met and met <= way and name in _ON_THE_WAY:
+                way |= set(operator.outputs)
+                found += [_range(graph.tensors[n]) for n in operator.outputs]
+    return tuple(bounds for bounds in found if bounds)
+
+
+def _range(tensor: Any) -> tuple[float, float] | None:
+    scales = tensor.quantization and tensor.quantization.scale
+    integers = _INTEGERS.get(dtype_of(tensor))
+    if scales is None or len(scales) != 1 or not integers:
+        return None
+    zero = int(tensor.quantization.zeroPoint[0])
+    least, most = (float((n - zero) * scales[0]) for n in integers)
+    return least, most
+
+
 def _length(data: Any) -> int:
     return 0 if data is None else len(data)
 
 
-def _operator(code: Any) -> str:
+def operator_name(code: Any) -> str:
+    """The builtin operator's name of an operator code."""
     # Codes past 127 stand in the newer field only.
-    return _OPERATORS[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def _signature(model: Any, definition: Any) -> Signature:
@@ -184,7 +223,7 @@ def _signature(model: Any, definition: Any) -> Signature:
 
     def described(entries: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
         return {
-            entry.name.decode(): (_DTYPES[tensor.type], tuple(int(n) for n in tensor.shape))
+            entry.name.decode(): (dtype_of(tensor), tuple(int(n) for n in tensor.shape))
             for entry in entries
             for tensor in [tensors[entry.tensorIndex]]
         }

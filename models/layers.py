@@ -34,14 +34,18 @@ def _embedding_lookup(table: Any, ids: Any) -> Any:
 
 @dataclass(frozen=True)
 class Layers:
-    """Named weights of a checkpoint (float32 variables in PyTorch's layout, out x in)."""
+    """Named weights of a checkpoint (float32 variables in PyTorch's layout, out x in).
+
+    What is computed with a weight is named after it, in the float32 FlatBuffer too.
+    """
 
     weights: Mapping[str, tf.Variable]
 
     def embed(self, name: str, ids: Any) -> Any:
         """Rows of a large table: (tokens,) int32 → (tokens, width)."""
-        table = tf.convert_to_tensor(self.weights[f"{name}.weight"])
-        return _embedding_lookup(table, ids)
+        with tf.name_scope(name):
+            table = tf.convert_to_tensor(self.weights[f"{name}.weight"])
+            return _embedding_lookup(table, ids)
 
     def positions(self, name: str, mask: Any) -> Any:
         """Rows of a position table: (tokens,) int32 mask → (tokens, width).
@@ -53,7 +57,8 @@ class Layers:
 
     def token_types(self, name: str, types: Any) -> Any:
         """Rows of the small table of token types: (tokens,) int32 → (tokens, width)."""
-        return tf.gather(self.weights[f"{name}.weight"], types)
+        with tf.name_scope(name):
+            return tf.gather(self.weights[f"{name}.weight"], types)
 
     def trigram(self, words: Any) -> Any:
         """Each token with the one after and the one before it: (tokens, w) → (tokens, 3 w)."""
@@ -62,18 +67,22 @@ class Layers:
 
     def dense(self, name: str, x: Any) -> Any:
         """(tokens, in) → (tokens, out)."""
-        product = tf.matmul(x, self.weights[f"{name}.weight"], transpose_b=True)
-        return product + self.weights[f"{name}.bias"]
+        with tf.name_scope(name):
+            product = tf.matmul(x, self.weights[f"{name}.weight"], transpose_b=True)
+            return product + self.weights[f"{name}.bias"]
 
     def layer_norm(self, name: str, x: Any, epsilon: float) -> Any:
         """Normalise each token to mean 0 and variance 1, then scale and shift."""
-        mean = tf.reduce_mean(x, -1, keepdims=True)
-        variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)
-        return self.scale_shift(name, (x - mean) * tf.math.rsqrt(variance + epsilon))
+        with tf.name_scope(name):
+            mean = tf.reduce_mean(x, -1, keepdims=True)
+            variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)
+            normal = (x - mean) * tf.math.rsqrt(variance + epsilon)
+        return self.scale_shift(name, normal)
 
     def scale_shift(self, name: str, x: Any) -> Any:
         """MobileBERT's "no norm": scale and shift alone."""
-        return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+        with tf.name_scope(name):
+            return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
 
     def activate(self, function: str, x: Any) -> Any:
         """An activation function by its name in ``config.json``."""
@@ -83,7 +92,9 @@ class Layers:
         """(tokens,) int32 of 1 and 0 → what is added to the scores: 0 and `MASKED`."""
         return (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED
 
-    def attention(self, query: Any, key: Any, value: Any, bias: Any, heads: int) -> Any:
+    def attention(
+        self, name: str, query: Any, key: Any, value: Any, *, bias: Any, heads: int
+    ) -> Any:
         """Scaled dot-product attention: three (tokens, width) → (tokens, width).
 
         ``bias``, shape (tokens,), is added to the score of each key.
@@ -93,6 +104,7 @@ class Layers:
         def split(x: Any) -> Any:
             return tf.transpose(tf.reshape(x, (tokens, heads, -1)), (1, 0, 2))
 
-        scores = tf.matmul(split(query), split(key), transpose_b=True) / math.sqrt(width) + bias
-        context = tf.matmul(tf.nn.softmax(scores), split(value))
-        return tf.reshape(tf.transpose(context, (1, 0, 2)), (tokens, -1))
+        with tf.name_scope(name):
+            scores = tf.matmul(split(query), split(key), transpose_b=True) / math.sqrt(width) + bias
+            context = tf.matmul(tf.nn.softmax(scores), split(value))
+            return tf.reshape(tf.transpose(context, (1, 0, 2)), (tokens, -1))

@@ -79,11 +79,12 @@ def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: A
             for path in (f"{layer}.bottleneck.input", f"{layer}.bottleneck.attention")
         )
         context = layers.attention(
+            f"{layer}.attention.self",
             layers.dense(f"{layer}.attention.self.query", shared),
             layers.dense(f"{layer}.attention.self.key", shared),
             layers.dense(f"{layer}.attention.self.value", x),
-            bias,
-            config["num_attention_heads"],
+            bias=bias,
+            heads=config["num_attention_heads"],
         )
         narrow = add_norm(f"{layer}.attention.output", context, narrow)
         for path in _feed_forward(config, layer):

@@ -6,11 +6,7 @@ A mode is named as TensorFlow Lite names it. What it promises is checked against
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,52 +15,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models import calibration
-from models import flatbuffer as flatbuffers
-from models.calibration import Samples
+from models import calibration, mixed, quantizer
 from models.checkpoint import Checkpoint
 from models.convert import float32
 from models.errors import QuantizeError
-from models.flatbuffer import FLATBUFFER, inspect, share
+from models.flatbuffer import FLATBUFFER, Contents, inspect
+from models.quantizer import Ranges, Rule, calibrate, quantize, rule
 from models.store import Store
 from tweets.corpus import Corpus
-
-# One rule of an ai-edge-quantizer recipe, by its own names; a later rule overrides an earlier one.
-Rule = Mapping[str, Any]
-
-
-def rule(
-    bits: int,
-    *,
-    granularity: str = "TENSORWISE",
-    algorithm: str = "min_max_uniform_quantize",
-    operation: str = "*",
-    activation_bits: int | None = None,
-) -> Rule:
-    """Weights of ``bits``, for an operation or all that can be quantized.
-
-    Activations: as many bits with a fixed scale, from calibration, as ``activation_bits`` says; or
-    int8 by a scale taken while it runs (dynamic range). Of 16 bits the weights are float16.
-    """
-    floats = bits == 16
-    config: dict[str, Any] = {
-        "weight_tensor_config": {
-            "num_bits": bits, "symmetric": True, "granularity": granularity,
-            "dtype": "FLOAT" if floats else "INT",
-        },
-        "compute_precision": "FLOAT" if floats else "INTEGER",
-        "explicit_dequantize": floats,
-    }  # fmt: skip
-    if activation_bits:
-        config["activation_tensor_config"] = {
-            "num_bits": activation_bits, "symmetric": activation_bits == 16,
-            "granularity": "TENSORWISE", "dtype": "INT",
-        }  # fmt: skip
-    return {
-        "regex": ".*", "operation": operation,
-        "algorithm_key": "float_casting" if floats else algorithm, "op_config": config,
-    }  # fmt: skip
-
 
 # What leaves the graph stays float32 where the graph computes in integers.
 FLOAT_LOGITS: Rule = {
@@ -77,18 +35,19 @@ class Mode:
     """What a mode promises, and how it is made.
 
     Attributes:
-        weights: dtype of every table of at least `models.flatbuffer.SMALL` elements.
+        weights: dtypes that tables of at least `models.flatbuffer.SMALL` elements may have.
         activations: dtype of what the operators compute.
         ratio: (least, most) bytes of the file as a share of four bytes a parameter.
         agreement: least share of tweets (percent) answered as the checkpoint's PyTorch model does.
         logit_distance: most mean distance of its logits from that model's, as a share of their
             spread (`devices.answers.logit_distance`).
         worst_logit: the same of any one logit of any one tweet, and of what padding may change.
-        recipe: what ai-edge-quantizer is asked for; empty: the converter's own float32 file.
+        recipe: what ai-edge-quantizer is asked for; empty: the converter's own float32 file, or
+            for mixed the checkpoint's own recipe (`models.mixed`).
         why: why this tool and this recipe.
     """
 
-    weights: str
+    weights: tuple[str, ...]
     activations: str
     ratio: tuple[float, float]
     agreement: float
@@ -101,6 +60,19 @@ class Mode:
     def is_calibrated(self) -> bool:
         """Whether its activations' scales come from calibration tweets."""
         return any("activation_tensor_config" in rule["op_config"] for rule in self.recipe)
+
+    def dtype_faults(self, found: Contents) -> dict[str, str]:
+        """What in the file is not as promised, in a sentence each: "weights", "activations"."""
+        large, computed = found.large_weights, found.activations
+        faults = {}
+        if not large or not set(large) <= set(self.weights):
+            promised = " or ".join(self.weights)
+            faults["weights"] = f"{promised} is promised; the file's large constants: {large}"
+        # Ids, masks and shapes are integers in every mode.
+        counted = {n: dtype for dtype, n in computed.items() if dtype not in ("int32", "int64")}
+        if not counted or counted[max(counted)] != self.activations:
+            faults["activations"] = f"{self.activations} is promised; the file computes {computed}"
+        return faults
 
 
 def flatbuffer(
@@ -116,14 +88,19 @@ def flatbuffer(
     """
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; known: {', '.join(MODES)}")
-    source, recipe = float32(checkpoint, store), MODES[mode].recipe
+    if mode == "mixed":
+        mixed.load(checkpoint)  # told before minutes of conversion
+    source = float32(checkpoint, store)
+    recipe = recipe_of(mode, checkpoint, source.path / FLATBUFFER)
     if not recipe:
         return source.path / FLATBUFFER
+    from models import sharing  # needs what a board does without
+
     inputs: dict[str, Any] = {
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
         "recipe": recipe,
-        "code": hashlib.sha256((getsource(quantize) + getsource(flatbuffers)).encode()).hexdigest(),
+        "code": hashlib.sha256((getsource(quantizer) + getsource(sharing)).encode()).hexdigest(),
     }
     chosen = None
     if MODES[mode].is_calibrated:
@@ -137,37 +114,28 @@ def flatbuffer(
 
     def build(folder: Path) -> None:
         print(f"quantizing {checkpoint.name}: {mode}", flush=True)
-        samples: Samples = {}
+        ranges: Ranges | None = None
         if chosen:
             signatures = inspect(source.path / FLATBUFFER).signatures
             samples = calibration.samples(signatures, checkpoint.tokenizer, chosen.texts)
-        content = quantize(source.path / FLATBUFFER, recipe, samples)
-        (folder / FLATBUFFER).write_bytes(share(content))
+            ranges = calibrate(source.path / FLATBUFFER, samples)
+        content = quantize(source.path / FLATBUFFER, recipe, ranges)
+        (folder / FLATBUFFER).write_bytes(sharing.share(content))
+        if mode == "mixed":
+            mixed.load(checkpoint).save(folder / mixed.RECIPE)
 
     return store.artifact(mode, inputs, build).path / FLATBUFFER
 
 
-def quantize(source: Path, recipe: tuple[Rule, ...], samples: Samples | None = None) -> bytes:
-    """A float32 FlatBuffer quantized by ai-edge-quantizer, in seconds; calibrated, in a minute.
+def recipe_of(mode: str, checkpoint: Checkpoint, source: Path) -> tuple[Rule, ...]:
+    """What ai-edge-quantizer is asked for to make ``mode`` of ``source``, a float32 FlatBuffer.
 
     Raises:
-        QuantizeError: the tool refused.
+        QuantizeError: mode mixed, and the checkpoint has no recipe of its own.
     """
-    from ai_edge_quantizer import quantizer
-
-    # Signatures share weights, and the tool warns of each one it meets again; its bars are its own.
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            tool = quantizer.Quantizer(str(source), [dict(r) for r in recipe])
-            found = tool.calibrate(samples, num_threads=os.cpu_count() or 1) if samples else None
-            return bytes(tool.quantize(found).quantized_model)
-    except Exception as error:  # the tool raises its own many types
-        raise QuantizeError(f"ai-edge-quantizer: {error}") from error
-    finally:
-        root.setLevel(level)
+    if mode == "mixed":
+        return mixed.rules(source, mixed.load(checkpoint).bits)
+    return MODES[mode].recipe
 
 
 # What is judged unless other modes are named; the rest are cells of the matrix in tox.ini.
@@ -176,21 +144,21 @@ DEFAULT = ("float32", "float16", "dynamic_range")
 MODES: Mapping[str, Mode] = MappingProxyType(
     {
         "float32": Mode(
-            "float32", "float32", (0.98, 1.02), 99.7,
+            ("float32",), "float32", (0.98, 1.02), 99.7,
             1e-4,
             1e-3,
             (),
             "TensorFlow's converter; every other mode starts from this file",
         ),
         "float16": Mode(
-            "float16", "float32", (0.49, 0.53), 99.5,
+            ("float16",), "float32", (0.49, 0.53), 99.5,
             5e-3,
             0.05,
             (rule(16),),
             "float16 constants, widened by DEQUANTIZE when loaded",
         ),
         "dynamic_range": Mode(
-            "int8", "float32", (0.24, 0.28), 97.0,
+            ("int8",), "float32", (0.24, 0.28), 97.0,
             0.05,
             0.5,
             (rule(8),),
@@ -198,23 +166,47 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             "error, and refuses the converter's own (FULLY_CONNECTED v12)",
         ),
         "full_integer": Mode(
-            "int8", "int8", (0.24, 0.30), 97.0,
-            0.2,
-            1.2,
+            ("int8",), "int8", (0.24, 0.30), 97.0,
+            0.12,
+            0.8,
             (
                 rule(8, granularity="CHANNELWISE", activation_bits=8),
                 rule(8, operation="EMBEDDING_LOOKUP"),
                 FLOAT_LOGITS,
             ),
-            "activations' scales from calibration tweets; the embedding has no such form and is "
-            "looked up as in dynamic_range; biases differ between lengths, as scales do",
+            "activations' scales from calibration tweets, one for all lengths; the embedding has "
+            "no such form and is looked up as in dynamic_range",
+        ),
+        "int16x8": Mode(
+            ("int8",), "int16", (0.24, 0.30), 99.0,
+            0.02,
+            0.1,
+            (
+                rule(8, granularity="CHANNELWISE", activation_bits=16),
+                rule(8, operation="EMBEDDING_LOOKUP"),
+                FLOAT_LOGITS,
+            ),
+            "as full_integer, with activations of 16 bits: nearly float32's answers, by kernels "
+            "that are ten times slower; tflite-runtime 2.14 answers wrongly, without an error",
         ),
         "int4": Mode(
-            "int4", "float32", (0.12, 0.16), 97.0,
+            ("int4",), "float32", (0.12, 0.16), 97.0,
             0.07,
             0.6,
             (rule(4, granularity="CHANNELWISE", algorithm="OCTAV"),),
             "scales that clip what is rare (OCTAV) keep more answers than the largest weight does",
         ),
+        "mixed": Mode(
+            ("int8", "int4", "int2"), "float32", (0.06, 0.16), 95.0,
+            0.2,
+            1.5,
+            (),
+            "8, 4 or 2 bits a layer, as few as a budget permits: the checkpoint's mixed.json",
+        ),
     }
 )  # fmt: skip
+
+
+def mode_of(found: Contents) -> str | None:
+    """The mode whose dtypes a FlatBuffer has; of several, the first in the table."""
+    return next((name for name, mode in MODES.items() if not mode.dtype_faults(found)), None)

@@ -44,9 +44,15 @@ class Store:
     root: Path
 
     def artifact(
-        self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]
+        self,
+        kind: str,
+        inputs: Mapping[str, Any],
+        build: Callable[[Path], None],
+        quiet: bool = False,
     ) -> Artifact:
         """The artifact made from ``inputs``, built by ``build(folder)`` unless it is there.
+
+        That it was built is said, unless ``quiet``.
 
         One whose files no longer match the manifest is never used: it is dropped and built again.
 
@@ -83,7 +89,8 @@ class Store:
                 beside.rename(final)
             finally:
                 shutil.rmtree(beside, ignore_errors=True)
-            print(f"built {final} in {time.monotonic() - started:.0f} s", flush=True)
+            if not quiet:
+                print(f"built {final} in {time.monotonic() - started:.0f} s", flush=True)
         return Artifact(final, inputs)
 
     def prune(self, older_than_days: float) -> list[Path]:

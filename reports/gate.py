@@ -36,6 +36,7 @@ class Tolerances:
     size: float = 0.005  # share of the baseline's bytes
     points: float = 0.5  # percentage points of accuracy, balanced accuracy and agreement
     time: float = 0.25  # share of the baseline's ratio to float32
+    instructions: float = 0.02  # share of the baseline's, a tweet of a length on an emulated board
 
 
 class Figures(TypedDict, total=False):
@@ -48,6 +49,7 @@ class Figures(TypedDict, total=False):
     balanced_accuracy: float
     agreement: float
     time_ratio: float
+    instructions: dict[str, int]
 
 
 class BaselineCase(TypedDict):
@@ -202,6 +204,8 @@ def _change(
     if figure in ("operators", "dtypes"):
         same = sorted(before) == sorted(after) if isinstance(before, list) else before == after
         return None if same else (True, f"changed: {changes(before, after)}")
+    if figure == "instructions":
+        return _change_of_cost(before, after, tolerances.instructions)
     if figure in ("size_bytes", "time_ratio"):
         share = tolerances.size if figure == "size_bytes" else tolerances.time
         allowed, moved, unit = share * before, after - before, f"{share:.1%} allowed"
@@ -210,3 +214,20 @@ def _change(
     if abs(moved) <= allowed:
         return None
     return moved > 0, f"{before:g} → {after:g} ({unit})"
+
+
+def _change_of_cost(
+    before: Mapping[str, int], after: Mapping[str, int], share: float
+) -> tuple[bool, str] | None:
+    """The same of a tweet's instructions by length: the greatest change there is."""
+    moved = {
+        length: after.get(length, 0) / count - 1
+        for length, count in before.items()
+        if abs(after.get(length, 0) - count) > share * count
+    }
+    if not moved:
+        return None
+    worst = max(moved, key=lambda length: moved[length])
+    return moved[worst] > 0 or worst not in after, (
+        f"of {worst} tokens {before[worst]} → {after.get(worst, 'none')} ({share:.1%} allowed)"
+    )

@@ -25,6 +25,14 @@ def _megabytes(facts: Mapping[str, Any]) -> str:
     return MISSING if size is None else f"{size / 1e6:.1f}"
 
 
+def _p90(facts: Mapping[str, Any]) -> str:
+    """Measured, or for an emulated board the bracket of what is projected, and said to be."""
+    low, high = (facts.get(f"projected_p90_{end}_ms") for end in ("low", "high"))
+    if facts.get("p90_ms") is not None or low is None or high is None:
+        return _figure("p90_ms", "{:.1f}")(facts)
+    return f"projected {low:.0f}–{high:.0f}"
+
+
 def _accuracy(facts: Mapping[str, Any]) -> str:
     value, low, high = (facts.get(f) for f in ("accuracy", "accuracy_low", "accuracy_high"))
     if value is None:
@@ -40,17 +48,19 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("accuracy", "% [95%]", _accuracy),
     ("bal.", "%", _figure("balanced_accuracy", "{:.1f}")),
     ("drop", "pt", _figure("drop_high", "≤{:.1f}")),
-    ("p90", "ms", _figure("p90_ms", "{:.1f}")),
+    ("p90", "ms", _p90),
     ("invoke", "ms", _figure("invoke_p90_ms", "{:.1f}")),
     ("tweets", "/s", _figure("tweets_per_s", "{:.1f}")),
     ("mem.", "MB", _figure("memory_mb", "{:.0f}")),
+    ("energy", "J", _figure("energy_j", "{:.2g}")),
 )
 
 LEGEND = (
     "size: the FlatBuffer; size ratio: BERT-large's weights / it; ckpt ratio: BERT-large's "
     "training checkpoint / it; accuracy with one-sided 95% bounds; bal.: balanced accuracy; "
     "drop: upper bound of the accuracy lost against the accuracy reference, in points; "
-    "p90: text→label; invoke: p90 of the interpreter alone; mem.: memory of the runner."
+    "p90: text→label; invoke: p90 of the interpreter alone; mem.: memory of the runner; "
+    "energy: of the board, a tweet (–: not measured)."
 )
 
 
@@ -140,6 +150,12 @@ def terminal(data: VerdictFile) -> str:
     return "\n\n".join([*parts, *shared, _wrapped(sentence(data["cases"]), "")])
 
 
+def _budget(measurement: Mapping[str, Any]) -> str:
+    if measurement["budget"] is None:
+        return "projected" if measurement["sense"] == "projected" else MISSING
+    return f"{measurement['sense']} {number(measurement['budget'])}"
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
@@ -160,7 +176,7 @@ def markdown(data: VerdictFile) -> str:
             m["name"],
             m["statistic"],
             *(MISSING if f is None else number(f) for f in (m["value"], m["low"], m["high"])),
-            MISSING if m["budget"] is None else f"{m['sense']} {number(m['budget'])}",
+            _budget(m),
             m["unit"],
             m["verdict"] + (" (known miss)" if record["known_miss"] else ""),
         ]
@@ -214,7 +230,8 @@ def paper(data: VerdictFile) -> str:
                 *(_ratios(about, size) if size else [MISSING] * 2),
                 *(_figure(f, "{:.1f}")(facts) for f in percents),
                 _drop(data, found),
-                *(_figure(f, "{:.1f}")(facts) for f in ("p90_ms", "tweets_per_s")),
+                _p90(facts),
+                _figure("tweets_per_s", "{:.1f}")(facts),
                 _figure("memory_mb", "{:.0f}")(facts),
                 found["verdict"],
             ]

@@ -65,9 +65,14 @@ class Facts(TypedDict, total=False):
     balanced_drop_high: float
     agreement: float
     p90_ms: float
+    projected_p90_ms: float  # computed for an emulated board, and its bracket
+    projected_p90_low_ms: float
+    projected_p90_high_ms: float
+    instructions: dict[str, int]  # of a tweet on an emulated board, by its length in tokens
     invoke_p90_ms: float
     tweets_per_s: float
     memory_mb: float
+    energy_j: float
     load_ms: float
     operators: list[str]
     dtypes: dict[str, Any]

@@ -8,16 +8,23 @@ shares of the spread of the recorded logits, so that they mean the same for ever
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from tokenizers import Tokenizer
 
 from devices import operators
 from devices.answers import logit_distance
-from devices.gateway import Answers
+from devices.board import Board
+from devices.gateway import Answers, Runner
 from fixtures.cases import Case
-from fixtures.runners import OpenRunner
-from models.card import Card
+from fixtures.runners import SHORT, OpenRunner
+from models.card import Card, file_sha256
+from models.checkpoint import Checkpoint
 from models.flatbuffer import inspect
 from models.modes import MODES
 from reports.decision import Estimate
@@ -25,22 +32,30 @@ from reports.judge import Judge
 from tweets.corpus import Corpus
 
 AnswersOf = Callable[[Case], Answers]
+JudgedTweets = Callable[[Case], tuple[list[int], Corpus]]
+OpenFile = Callable[..., AbstractContextManager[Runner]]
+
+FEW = 16  # tweets that are asked anew
+MAX_ALIKE = 5.0  # a stub answers all alike; of integers few tweets are
+MAX_BY_THREADS = 1e-3  # of the spread: sums in another order
+MAX_MASK = 100.0  # of int8 a step of 0.4, where scores spread over about 12
 
 
 def test_runtime_takes_every_operator(
-    case: Case, flatbuffer_of: Callable[[Case], Path], judge: Judge
-) -> None:
+    case: Case, board_of: Callable[[Case], Board], flatbuffer_of: Callable[[Case], Path],
+    judge: Judge,
+) -> None:  # fmt: skip
     """Read from the file and held against what the runtime was probed to take: told before it is
     asked. That it is taken is not yet that it is answered: quantizers leave versions too low."""
     found = inspect(flatbuffer_of(case)).operators
-    if reasons := operators.refused(found, case.runtime):
+    if reasons := operators.refused(found, board_of(case).release(case.runtime)):
         judge.cannot_run(f"this file needs {'; and '.join(reasons)}")
     judge.holds("operators", bool(found), f"{len(found)} kinds, each in a version it takes")
 
 
 def test_answers_like_its_checkpoint(
     case: Case, card: Card, answers_of: AnswersOf,
-    judged_tweets: Callable[[Case], tuple[list[int], Corpus]], judge: Judge,
+    judged_tweets: JudgedTweets, judge: Judge,
 ) -> None:  # fmt: skip
     """Distance of the logits from the recorded ones: on the whole, and of the worst one."""
     expected = np.array(card.logits, np.float32)[judged_tweets(case)[0]]
@@ -52,48 +67,183 @@ def test_answers_like_its_checkpoint(
     judge.at_most("worst logit", estimate, MODES[case.mode].worst_logit)
 
 
-def test_padding_changes_no_answer(
-    case: Case, runner_of: OpenRunner, evaluation: Corpus, judge: Judge
-) -> None:
-    """The same tweets through the shortest signature that takes them, and through the longest."""
-    with runner_of(case) as runner:
-        assert runner.loaded is not None
-        short = evaluation.take(_short(evaluation))
-        tight = runner.classify(short.texts)
-        padded = runner.classify(short.texts, length=max(runner.loaded.lengths))
-    worst = logit_distance(padded.logits, tight.logits)[1]
-    judge.facts(padding_distance=worst)
-    estimate = Estimate(worst, "of the spread", "worst logit")
-    judge.at_most("padding's effect", estimate, MODES[case.mode].worst_logit)
+def test_answers_differ_and_are_finite(case: Case, answers_of: AnswersOf, judge: Judge) -> None:
+    """No NaN, no infinity, and not one answer for different tweets."""
+    logits = answers_of(case).logits
+    broken = int((~np.isfinite(logits)).any(axis=1).sum())
+    judge.holds("finite", broken == 0, f"{broken} of {len(logits)} tweets with NaN or infinity")
+    most = int(np.unique(logits, axis=0, return_counts=True)[1].max())
+    others = 100 * (most - 1) / max(1, len(logits) - 1)
+    share = Estimate(others, "% of the other tweets", "the commonest logits of all")
+    judge.at_most("one answer for different tweets", share, MAX_ALIKE)
 
 
-def test_same_tweet_same_answer(
-    case: Case,
-    answers_of: AnswersOf,
-    judged_tweets: Callable[[Case], tuple[list[int], Corpus]],
-    runner_of: OpenRunner,
+def test_labels_are_in_the_declared_order(
+    case: Case, evaluation: Corpus, answers_of: AnswersOf, judged_tweets: JudgedTweets,
     judge: Judge,
-) -> None:
-    """In a fresh runner and in another order: the logits that were judged, bit for bit."""
-    texts = judged_tweets(case)[1].texts[:48]
-    with runner_of(case) as runner:
-        again = runner.classify(texts[::-1]).logits[::-1]
-    different = int((answers_of(case).logits[:48] != again).any(axis=1).sum())
-    judge.holds(
-        "repeatability", different == 0, f"{different} of {len(texts)} tweets answered otherwise"
+) -> None:  # fmt: skip
+    """Of all orders in which the logits could be read, the declared one is right most often."""
+    answers, truth = answers_of(case), np.array(judged_tweets(case)[1].labels)
+    declared = tuple(range(len(answers.labels)))
+    right = {
+        order: float((answers.logits[:, list(order)].argmax(axis=1) == truth).mean())
+        for order in permutations(declared)
+    }
+    best = max(right, key=lambda order: right[order])
+    names = [answers.labels[i] for i in best]
+    judge.holds("order", best == declared, f"the logits read as {names} are right most often")
+    same = answers.labels == evaluation.label_names
+    judge.holds("labels", same, f"{answers.labels}; the tweets' {evaluation.label_names}")
+
+
+def test_tokenizer_is_the_checkpoints(
+    case: Case, card: Card, checkpoint: Checkpoint, answers_of: AnswersOf,
+    judged_tweets: JudgedTweets, judge: Judge,
+) -> None:  # fmt: skip
+    """The file that the card was recorded with; and the board's library reads it as it is read
+    here, tweet by tweet."""
+    digest = file_sha256(checkpoint.tokenizer)
+    same = digest == card.tokenizer_sha256
+    judge.holds("tokenizer", same, f"sha256 {digest}; the card's {card.tokenizer_sha256}")
+    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    here = [len(e.ids) for e in tokenizer.encode_batch(list(judged_tweets(case)[1].texts))]
+    pairs = zip(here, answers_of(case).tokens, strict=True)
+    other = sum(ours != theirs for ours, theirs in pairs)
+    judge.holds("tokens", other == 0, f"{other} of {len(here)} tweets are cut up otherwise")
+
+
+@dataclass(frozen=True)
+class Anew:
+    """What a fresh runner answers; nothing is taken from the store.
+
+    Attributes:
+        last: logits of the last judged tweets, asked before any other.
+        turned: of the first ones, asked in reverse order, and put back into theirs.
+        twice: of the first ones, asked once more.
+        by_length: of short tweets, through the signature of each length that holds them all.
+    """
+
+    last: np.ndarray
+    turned: np.ndarray
+    twice: np.ndarray
+    by_length: dict[int, np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def anew(
+    runner_of: OpenRunner, evaluation: Corpus, judged_tweets: JudgedTweets,
+    affordable: Callable[[Case, int], int],
+) -> Callable[[Case], Anew]:  # fmt: skip
+    """Asks a case in a fresh runner, once a session."""
+    known: dict[Case, Anew] = {}
+
+    def ask(case: Case) -> Anew:
+        if case not in known:
+            texts, few = judged_tweets(case)[1].texts, affordable(case, FEW)
+            short = _short(evaluation, few)
+            with runner_of(case) as runner:
+                assert runner.loaded is not None
+                last = runner.classify(texts[-few:]).logits
+                turned = runner.classify(texts[:few][::-1]).logits[::-1]
+                twice = runner.classify(texts[:few]).logits
+                tokens = runner.classify(short).tokens
+                by_length = {
+                    length: runner.classify(short, length=length).logits
+                    for length in runner.loaded.lengths if length >= max(tokens)
+                }  # fmt: skip
+            known[case] = Anew(last, turned, twice, by_length)
+        return known[case]
+
+    return ask
+
+
+def test_padding_changes_no_answer(case: Case, anew: Callable[[Case], Anew], judge: Judge) -> None:
+    """The same tweets through the shortest signature that takes them, and through each longer."""
+    by_length = anew(case).by_length
+    lengths = sorted(by_length)
+    judge.holds("lengths", len(lengths) > 1, f"the tweets fit {lengths} tokens")
+    worst = max(logit_distance(by_length[n], by_length[lengths[0]])[1] for n in lengths[1:])
+    judge.facts(padding_distance=worst)
+    statistic = f"worst logit at {lengths[1:]} tokens against {lengths[0]}"
+    judge.at_most(
+        "padding's effect",
+        Estimate(worst, "of the spread", statistic),
+        MODES[case.mode].worst_logit,
     )
 
 
+def test_same_tweet_same_answer(
+    case: Case, answers_of: AnswersOf, anew: Callable[[Case], Anew], judge: Judge
+) -> None:
+    """Asked twice, in another process than the one that was judged: the same logits bit for bit."""
+    _judge_same(judge, "repeatability", anew(case).twice, answers_of(case).logits)
+
+
+def test_order_changes_no_answer(
+    case: Case, answers_of: AnswersOf, anew: Callable[[Case], Anew], judge: Judge
+) -> None:
+    """In the reverse order, in other batches: the same logits bit for bit."""
+    _judge_same(judge, "reverse order", anew(case).turned, answers_of(case).logits)
+
+
+def test_same_answer_after_many_others(
+    case: Case, answers_of: AnswersOf, anew: Callable[[Case], Anew], judge: Judge
+) -> None:
+    """The last tweets, as they were judged after all others and as the first a runner is asked: the
+    same logits bit for bit. After 6,000 others; where a sample is judged, after hundreds."""
+    logits, last = answers_of(case).logits, anew(case).last
+    _judge_same(judge, f"after {len(logits) - len(last)} others", last, logits[-len(last) :])
+
+
+def _judge_same(judge: Judge, name: str, again: np.ndarray, answered: np.ndarray) -> None:
+    other = int((again != answered[: len(again)]).any(axis=1).sum())
+    judge.holds(name, other == 0, f"{other} of {len(again)} tweets are answered otherwise")
+
+
+def test_threads_change_no_answer(
+    case: Case, open_runner: OpenFile, evaluation: Corpus,
+    flatbuffer_of: Callable[[Case], Path], affordable: Callable[[Case, int], int], judge: Judge,
+) -> None:  # fmt: skip
+    """The same label with 1, 2 and 4 threads, and the same logits but for the order of sums."""
+    logits, short = [], _short(evaluation, affordable(case, FEW))
+    for threads in (1, 2, 4):
+        with open_runner(case, flatbuffer_of(case), threads=threads) as runner:
+            logits.append(runner.classify(short).logits)
+    labels = [x.argmax(axis=1) for x in logits]
+    other = int((labels[0] != labels[1:]).any(axis=0).sum())
+    judge.holds("labels", other == 0, f"{other} of {len(labels[0])} tweets are labelled otherwise")
+    worst = max(logit_distance(x, logits[0])[1] for x in logits[1:])
+    estimate = Estimate(worst, "of the spread", "worst logit with 2 or 4 threads against 1")
+    judge.at_most("threads' effect", estimate, MAX_BY_THREADS)
+
+
+@pytest.mark.only(mode=("full_integer", "int16x8"))
+def test_scales_leave_the_mask_its_effect(
+    case: Case, flatbuffer_of: Callable[[Case], Path], judge: Judge
+) -> None:
+    """The mask's 1 and 0 become what is added to the scores, 0 and -30: both fit the scales on the
+    way, and a score beside them does. What calibration did wrong shows here first."""
+    spans = [most - least for least, most in inspect(flatbuffer_of(case)).mask_ranges]
+    judge.holds("fixed scales", bool(spans), f"{len(spans)} on the mask's way")
+    narrowest = Estimate(min(spans), "", "narrowest range of all on the mask's way")
+    judge.at_least("mask seen in calibration", narrowest, 0.99)
+    widest = Estimate(max(spans), "", "widest range of all on the mask's way")
+    judge.at_most("mask clipped", widest, MAX_MASK)
+
+
 def test_inputs_are_bound_by_name(case: Case, runner_of: OpenRunner, judge: Judge) -> None:
-    """Every signature has the three inputs and the output under their names, int32 and float32."""
+    """Every signature has the inputs and the output under their names."""
     with runner_of(case) as runner:
         assert runner.loaded is not None
         signatures = runner.loaded.signatures
     found = [(sorted(s["inputs"]), sorted(s["outputs"])) for s in signatures]
-    wanted = (["attention_mask", "input_ids", "token_type_ids"], ["logits"])
-    judge.holds("names", bool(found) and all(f == wanted for f in found), f"found {found}")
+    inputs = ["attention_mask", "input_ids", "token_type_ids"]  # a BERT may do without the last
+    wanted = [(inputs, ["logits"]), (inputs[:2], ["logits"])]
+    judge.holds("names", bool(found) and all(f in wanted for f in found), f"found {found}")
 
 
-def _short(corpus: Corpus, count: int = 16) -> list[int]:
-    """The first tweets of few characters, most of which fit the shortest signature."""
-    return [i for i, text in enumerate(corpus.texts) if len(text) <= 40][:count]
+def _short(corpus: Corpus, count: int) -> list[str]:
+    """The first tweets of few characters, which fit the shortest signatures."""
+    return [text for text in corpus.texts if len(text) <= SHORT][:count]

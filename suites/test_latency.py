@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from devices import health
-from devices.detection import detect
-from devices.gateway import Loaded, Runner, Timings
+from devices.board import Board
+from devices.cost import Cost
+from devices.gateway import Runner
 from devices.latency import (
+    SAME_SPEED,
     TIERS,
     Percentile,
     VirtualClock,
@@ -33,58 +33,20 @@ from devices.latency import (
     replay,
 )
 from devices.profile import Profile
+from devices.projection import by_instructions, by_roofline
+from devices.turns import in_turn, warm_up
 from fixtures.cases import Case
-from fixtures.runners import OpenRunner
+from fixtures.measured import Measured
 from models.card import file_sha256
 from models.flatbuffer import inspect
 from models.modes import MODES
+from models.operations import operations
 from reports.decision import Estimate
 from reports.judge import Judge
 from tweets.corpus import Corpus
 
 MAX_SHARE_OF_FLOAT32 = 0.5
-MAX_SHARE_OF_BASELINE = 1.05
-BLOCK = 8  # queries, before the other FlatBuffer's turn
 CLOCK = VirtualClock()
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured of a case, once a session, and whether the machine was fit for it."""
-
-    timings: Timings
-    loaded: Loaded
-    fault: str | None
-    health: dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def measured(
-    runner_of: OpenRunner, evaluation: Corpus, pytestconfig: pytest.Config
-) -> Callable[[Case], Measured]:
-    """Times a case in a fresh runner, after warm-up, with the machine's health before and after."""
-    known: dict[Case, Measured] = {}
-    tier = TIERS[pytestconfig.getoption("tier")]
-
-    def measure(case: Case) -> Measured:
-        if case not in known:
-            with runner_of(case) as runner:
-                before = health.snapshot()
-                timings = runner.measure(
-                    evaluation.texts, min_queries=tier.queries, min_seconds=tier.seconds,
-                    warm_up=tier.warm_up,
-                )  # fmt: skip
-                after = health.snapshot()
-                assert runner.loaded is not None
-                known[case] = Measured(
-                    timings,
-                    runner.loaded,
-                    health.verdict(before, after, runner_cpu_s=timings.cpu_seconds),
-                    {"before": asdict(before), "after": asdict(after)},
-                )
-        return known[case]
-
-    return measure
 
 
 def _judge(
@@ -96,7 +58,7 @@ def _judge(
     benchmark.extra_info.update(
         statistic="p90, early stopping", p90_s=p90.seconds, observed_p90_s=p90.observed,
         queries=p90.queries, health=found.health,
-        board_key=detect().board_key_parts | {
+        board_key=found.machine | {
             "runtime": f"{found.loaded.runtime} {found.loaded.version}",
             "delegate": found.loaded.delegate, "threads": found.loaded.threads,
             "lengths": list(found.loaded.lengths),
@@ -110,6 +72,7 @@ def _judge(
     return p90
 
 
+@pytest.mark.only(emulated=False)
 @pytest.mark.benchmark(timer=CLOCK, group="text→label")
 def test_latency_text_to_label(
     case: Case, device: Profile, measured: Callable[[Case], Measured], judge: Judge, benchmark: Any
@@ -120,13 +83,18 @@ def test_latency_text_to_label(
     judge.facts(
         p90_ms=1000 * percentile_90(timings.seconds).seconds,
         tweets_per_s=len(timings.seconds) / float(timings.seconds.sum()),
+        import_ms=1000 * timings.import_seconds,
         load_ms=1000 * timings.load_seconds,
         first_tweet_ms=1000 * timings.first_seconds,
         cpu_share=timings.cpu_seconds / timings.wall_seconds,
+        runtime_version=found.loaded.version,
+        delegate=found.loaded.delegate,
+        **found.about,
     )
     _judge(judge, benchmark, case, found, "text→label", timings.seconds, device.budget.latency_ms)
 
 
+@pytest.mark.only(emulated=False)
 @pytest.mark.benchmark(timer=CLOCK, group="invoke")
 def test_latency_invoke(
     case: Case, device: Profile, measured: Callable[[Case], Measured], judge: Judge, benchmark: Any
@@ -138,7 +106,7 @@ def test_latency_invoke(
     _judge(judge, benchmark, case, found, "invoke", invoke, device.budget.latency_ms)
 
 
-@pytest.mark.only(runtime="ai-edge-litert", mode="dynamic_range")
+@pytest.mark.only(runtime="ai-edge-litert", mode="dynamic_range", emulated=False)
 def test_latency_at_most_half_of_float32(
     case: Case, measured: Callable[[Case], Measured], judge: Judge
 ) -> None:
@@ -156,41 +124,65 @@ def test_latency_at_most_half_of_float32(
     judge.at_most("text→label latency", estimate, MAX_SHARE_OF_FLOAT32)
 
 
+@pytest.mark.only(emulated=False)
 def test_latency_no_slower_than_baseline(
     case: Case, baseline_flatbuffer: Path, evaluation: Corpus, pytestconfig: pytest.Config,
     open_runner: Callable[[Case, Path], AbstractContextManager[Runner]],
-    flatbuffer_of: Callable[[Case], Path], judge: Judge,
+    board_of: Callable[[Case], Board], flatbuffer_of: Callable[[Case], Path], judge: Judge,
 ) -> None:  # fmt: skip
     """Median text→label against the older FlatBuffer, eight queries in turn."""
     weights = inspect(baseline_flatbuffer).large_weights
-    if MODES[case.mode].weights != max(weights, key=lambda dtype: weights[dtype], default=None):
+    if not set(weights) <= set(MODES[case.mode].weights):
         judge.invalid(f"{baseline_flatbuffer}: its weights are {weights}: no {case.mode}")
     tier = TIERS[pytestconfig.getoption("tier")]
-    ours: list[np.ndarray] = []
-    theirs: list[np.ndarray] = []
+    board = board_of(case)
     with (
         open_runner(case, flatbuffer_of(case)) as runner,
         open_runner(case, baseline_flatbuffer) as older,
     ):
         asked = [evaluation.texts[n % len(evaluation)] for n in range(tier.queries)]
         for side in (runner, older):
-            side.measure(asked, min_queries=BLOCK, min_seconds=0, warm_up=tier.warm_up)
-        before, cpu = health.snapshot(), 0.0
-        for start in range(0, tier.queries, BLOCK):
-            texts = asked[start : start + BLOCK]
-            # Whoever is second finds a warmer machine, so they take turns in that as well.
-            sides = [(runner, ours), (older, theirs)]
-            for side, seconds in sides[:: -1 if start // BLOCK % 2 else 1]:
-                found = side.measure(texts, min_queries=len(texts), min_seconds=0, warm_up=0)
-                seconds.append(found.seconds)
-                cpu += found.cpu_seconds
-        fault = health.verdict(before, health.snapshot(), runner_cpu_s=cpu)
+            warm_up(side, asked, tier.warm_up)
+        before = board.snapshot(runner)
+        turns = in_turn(runner, older, asked)
+        after = board.snapshot(runner)
+    fault = health.verdict(before, after, runner_cpu_s=turns.cpu_seconds)
     if fault:
         judge.invalid(fault)
-    ratio = ratio_of_medians(np.array(ours), np.array(theirs))
+    ratio = ratio_of_medians(turns.ours, turns.theirs)
     judge.facts(
         median_share_of_baseline=ratio.value, baseline_sha256=file_sha256(baseline_flatbuffer)
     )
-    statistic = f"median ratio of {len(ours)} blocks in turn, upper one-sided 95% bound"
+    statistic = f"median ratio of {len(turns.ours)} blocks in turn, upper one-sided 95% bound"
     estimate = Estimate(ratio.value, "of the baseline's time", statistic, ratio.low, ratio.high)
-    judge.at_most("text→label latency", estimate, MAX_SHARE_OF_BASELINE)
+    judge.at_most("text→label latency", estimate, SAME_SPEED)
+
+
+@pytest.mark.only(emulated=True)
+def test_latency_projected(
+    case: Case, device: Profile, cost_of: Callable[[Case], Cost], common_tokens: int,
+    flatbuffer_of: Callable[[Case], Path], judge: Judge,
+) -> None:  # fmt: skip
+    """Never measured under an emulator, and never held against a budget: computed, in a bracket."""
+    counted = cost_of(case).instructions
+    length = next((n for n in counted if n >= common_tokens), max(counted))
+    cost = operations(flatbuffer_of(case))[length]
+    found = {
+        "text→label latency": by_instructions(device, counted[length]),
+        "invoke latency": by_roofline(
+            device, cost.arithmetic, cost.weight_bytes, cost.activation_bytes
+        ),
+    }
+    text_to_label = found["text→label latency"]
+    judge.facts(
+        projected_p90_ms=1000 * text_to_label.seconds,
+        projected_p90_low_ms=1000 * text_to_label.low,
+        projected_p90_high_ms=1000 * text_to_label.high,
+    )
+    for name, projected in found.items():
+        ends = (1000 * seconds for seconds in (projected.seconds, projected.low, projected.high))
+        value, low, high = ends
+        judge.projected(
+            name, Estimate(value, "ms", projected.statistic, low, high),
+            f"{length} tokens, which nine of ten tweets fit; the board itself was not timed",
+        )  # fmt: skip

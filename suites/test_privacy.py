@@ -7,6 +7,8 @@ write nothing. What it tried against either is counted, and one attempt is a mis
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
 from reports.judge import Judge
@@ -14,11 +16,12 @@ from tweets.corpus import Corpus
 
 
 def test_tweets_stay_on_the_device(
-    case: Case, runner_of: OpenRunner, evaluation: Corpus, judge: Judge
-) -> None:
+    case: Case, runner_of: OpenRunner, judged_tweets: Callable[[Case], tuple[list[int], Corpus]],
+    affordable: Callable[[Case, int], int], judge: Judge,
+) -> None:  # fmt: skip
     """No connection, no file written, no process started, while real tweets are classified."""
     with runner_of(case) as runner:
-        runner.classify(evaluation.texts[:24])
+        runner.classify(judged_tweets(case)[1].texts[: affordable(case, 24)])
         guard = runner.guard()
     judge.facts(guard=guard.network)
     tried = f"under a {guard.network} and {guard.files}, the runner tried: {list(guard.attempts)}"

@@ -18,6 +18,7 @@ import pytest
 from devices.gateway import Answers, Timings
 from devices.profile import profile
 from fixtures.cases import Case
+from fixtures.measured import Energy, Measured
 from models.flatbuffer import Contents
 from models.modes import MODES
 from reports.decision import CannotRun, DoesNotShip, Invalid, Undecided
@@ -38,6 +39,7 @@ def _claim(name: str) -> ModuleType:
 test_accuracy, test_conformance, test_footprint, test_latency, test_memory, test_privacy = map(
     _claim, ("accuracy", "conformance", "footprint", "latency", "memory", "privacy")
 )
+test_energy = _claim("energy")
 CASE = Case("host", "ai-edge-litert", "dynamic_range")
 NAMES = ("negative", "neutral", "positive")
 COUNT = 6000
@@ -155,12 +157,14 @@ def test_an_operator_that_the_runtime_does_not_take_cannot_run(
 # Latency
 
 
-def _measured(milliseconds: float, fault: str | None = None) -> Any:
+def _measured(milliseconds: float, fault: str | None = None, energy: Energy | None = None) -> Any:
     seconds = np.full(128, milliseconds / 1000)
     loaded: Any = SimpleNamespace(
         runtime="ai-edge-litert", version="2.3.0", delegate="XNNPACK", threads=1, lengths=(16,)
     )
-    return test_latency.Measured(Timings(seconds, seconds, 1.0, 1.0, 0.1, 0.1), loaded, fault, {})
+    timings = Timings(seconds, seconds, 1.0, 1.0, 0.1, 0.1)
+    energy = energy or Energy(None, "nothing")
+    return Measured(timings, loaded, fault, {}, {"device": "host"}, energy, {})
 
 
 def _benchmark() -> Any:
@@ -212,8 +216,10 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
 
     def ask(tweets: Corpus = TWEETS, case: Case = CASE) -> None:
         test_latency.test_latency_no_slower_than_baseline(
-            case, older, tweets, pytestconfig, opened, lambda case: Path("ours.tflite"), _fresh()
-        )
+            case, older, tweets, pytestconfig, opened,
+            lambda case: SimpleNamespace(snapshot=lambda runner: None),
+            lambda case: Path("ours.tflite"), _fresh(),
+        )  # fmt: skip
 
     if error is None:
         ask()
@@ -224,6 +230,16 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
     else:
         with pytest.raises(error, match=r"1\.\d+ of the baseline's time"):
             ask()
+
+
+def test_more_energy_than_the_profile_allows_does_not_ship(judged: Judge) -> None:
+    ask, pi = test_energy.test_energy_a_tweet, profile("pi4")
+    ask(CASE, pi, lambda case: _measured(9, energy=Energy(6.3, "INA219")), None, judged)
+    with pytest.raises(DoesNotShip, match=r"energy is 6\.5 J a tweet \(mean, INA219\)"):
+        ask(CASE, pi, lambda case: _measured(9, energy=Energy(6.5, "INA219")), None, _fresh())
+    for found in (_measured(9, "throttled"), _measured(9, energy=Energy(None, "", "log ends"))):
+        with pytest.raises(Invalid, match=r"throttled|log ends"):
+            ask(CASE, pi, lambda case, found=found: found, None, _fresh())
 
 
 # Memory and privacy, with a runner that is made up
@@ -271,7 +287,7 @@ def test_an_attempt_to_send_or_write_does_not_ship(judged: Judge) -> None:
 
 
 def _contents(size: int, weights: dict[str, int], activations: dict[str, int]) -> Contents:
-    return Contents(size, (), {}, weights, activations, ())
+    return Contents(size, (), 0, {}, weights, activations, (), ())
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,16 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from devices.__main__ import boards_table
 from devices.detection import detect, reader, require
 from devices.errors import DeviceError
-from devices.health import snapshot, verdict
+from devices.health import cool_down, out_of_memory_kills, snapshot, verdict
 from devices.profile import FOLDER, profile, profiles
 
 # /proc/device-tree/model as the boards give it, NUL and all.
@@ -182,6 +184,82 @@ def test_a_disturbed_measurement_is_invalid_and_says_why(
         assert re.search(reason, found), found
 
 
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n"}, "lowest freq"),
+        (
+            {
+                "sys/class/thermal/cooling_device0/type": "pwm-fan\n",
+                "sys/class/thermal/cooling_device0/cur_state": "4\n",
+                "sys/class/thermal/cooling_device1/type": "cpufreq-cpu0\n",
+                "sys/class/thermal/cooling_device1/cur_state": "2\n",
+            },
+            r"to cool it \(step 2\)",
+        ),
+        ({"sys/class/power_supply/AC/online": "0\n"}, "the power source changed"),
+    ],
+)
+def test_a_machine_that_is_held_back_is_invalid(
+    pi: Path, files: dict[str, str], reason: str
+) -> None:
+    lay_out(pi, {"sys/class/power_supply/AC/online": "1\n"})
+    before = snapshot(reader(pi))
+    lay_out(pi, {"proc/stat": STAT.format(busy=480, idle=1520)})
+    assert verdict(before, snapshot(reader(pi)), runner_cpu_s=3.8) is None
+    lay_out(pi, files)
+    found = verdict(before, snapshot(reader(pi)), runner_cpu_s=3.8)
+    assert found is not None
+    assert re.search(reason, found), found
+
+
+def test_intels_own_powersave_is_no_fixed_frequency(pi: Path) -> None:
+    cpu = "sys/devices/system/cpu/cpu0/cpufreq/"
+    lay_out(pi, {cpu + "scaling_governor": "powersave\n", cpu + "scaling_driver": "intel_pstate"})
+    assert snapshot(reader(pi)).governor == "intel_pstate: powersave"
+
+
+def test_throttling_is_asked_of_the_firmware_where_no_file_tells(pi: Path) -> None:
+    (pi / "sys/devices/platform/soc/soc:firmware/get_throttled").unlink()
+    asked: list[list[str]] = []
+
+    def run(command: Sequence[str]) -> str:
+        asked.append(list(command))
+        return "throttled=0x50005\n"
+
+    assert snapshot(reader(pi), run=run).throttled is None, "no Raspberry Pi: not asked"
+    lay_out(pi, {"proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0"})
+    assert snapshot(reader(pi), run=run).throttled == 0x50005
+    assert asked == [["vcgencmd", "get_throttled"]]
+    assert snapshot(reader(pi), run=lambda command: None).throttled is None
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "most_s", "waited"),
+    [
+        (["60000", "55000", "52900"], 60, 2),  # 50 degrees at its coolest, and 3 are allowed
+        (["60000"] * 9, 5, 5),
+        (["52000"], 60, 0),
+        ([""] * 9, 4, 4),  # no temperature to be read: the whole of it
+    ],
+)
+def test_a_board_cools_down_before_it_is_timed(
+    temperatures: list[str], most_s: float, waited: float
+) -> None:
+    left = iter(temperatures)
+    slept: list[float] = []
+    found = cool_down(
+        lambda path: next(left) if "zone0" in path else None, 50.0, most_s, sleep=slept.append
+    )
+    assert (found, sum(slept)) == (waited, waited)
+
+
+def test_a_kernel_that_killed_for_want_of_memory_says_so(pi: Path) -> None:
+    assert out_of_memory_kills(reader(pi)) == 0
+    lay_out(pi, {"proc/vmstat": "pswpin 0\noom_kill 3\n"})
+    assert out_of_memory_kills(reader(pi)) == 3
+
+
 def test_a_machine_that_tells_nothing_is_not_taken_for_idle(tmp_path: Path) -> None:
     state = snapshot(reader(tmp_path))
     assert "cannot be read" in (verdict(state, state, runner_cpu_s=0) or "")
@@ -192,3 +270,7 @@ def test_own_work_is_not_counted_against_the_machine() -> None:
     later = replace(now, busy_s=now.busy_s + 5, total_s=now.total_s + 10, own_s=now.own_s + 2)
     assert verdict(now, later, runner_cpu_s=3.0) is None
     assert verdict(now, later, runner_cpu_s=0.0) is not None
+
+
+def test_the_table_in_the_docs_is_that_of_the_profiles() -> None:
+    assert boards_table() in (FOLDER.parent / "docs" / "boards.md").read_text()

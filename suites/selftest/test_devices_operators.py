@@ -15,8 +15,8 @@ from models.store import Store
 
 def test_a_version_that_is_too_new_is_named_with_where_the_runtime_stops() -> None:
     needed = ["ADD v1", "FULLY_CONNECTED v12", "STABLEHLO_COMPOSITE v1"]
-    assert operators.refused(needed, "ai-edge-litert") == []
-    assert operators.refused(needed, "tflite-runtime") == [
+    assert operators.refused(needed, "ai-edge-litert==2.3.0") == []
+    assert operators.refused(needed, "tflite-runtime==2.14.0") == [
         "FULLY_CONNECTED v12; tflite-runtime==2.14.0 stops at v10",
         "STABLEHLO_COMPOSITE v1; tflite-runtime==2.14.0 has no such operator",
     ]
@@ -25,7 +25,7 @@ def test_a_version_that_is_too_new_is_named_with_where_the_runtime_stops() -> No
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_the_table_is_what_the_runtime_says(runtime: str, runtimes_store: Path) -> None:
     table = json.loads(operators.TABLE.read_text())
-    found = operators.probe(runtime, python_for(runtime, runtimes_store))
+    found = operators.probe(runtime, [str(python_for(runtime, runtimes_store))])
     assert found == table[RUNTIMES[runtime].requirements[0]]
     assert len(found) > 100
 
@@ -40,12 +40,12 @@ def test_a_release_that_was_not_probed_names_the_command(
 ) -> None:
     monkeypatch.setattr(operators, "TABLE", tmp_path / "operators.json")
     with pytest.raises(DeviceError, match="python -m devices probe"):
-        operators.refused(["ADD v1"], "ai-edge-litert")
+        operators.refused(["ADD v1"], "ai-edge-litert==2.3.0")
 
 
 def test_a_python_without_the_runtime_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DeviceError, match=r"No module named 'tflite_runtime'"):
-        operators.probe("tflite-runtime", Path(sys.executable))
+        operators.probe("tflite-runtime", [sys.executable])
     with pytest.raises(SystemExit):
         main(["prove"])
     assert "invalid choice" in capsys.readouterr().err

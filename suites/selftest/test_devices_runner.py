@@ -342,6 +342,9 @@ def stop():
 def well_behaved():
     pass
 
+def nap():
+    time.sleep(0.02)
+
 class Signature:
     def __init__(self, deed):
         self.deed = deed
@@ -402,10 +405,10 @@ def test_a_crash_is_one_error_with_its_signal_and_last_words(
     planted: Callable[..., Runner],
 ) -> None:
     runner = planted("crash")
-    with pytest.raises(RunnerError, match=r"(?s)died of SIGSEGV.*about to crash"):
+    with pytest.raises(InvokeError, match=r"(?s)crashed.*died of SIGSEGV.*about to crash"):
         runner.classify(["good"])
     assert_gone(runner)
-    with pytest.raises(RunnerError, match=r"lost the runner"):
+    with pytest.raises(InvokeError, match=r"lost the runner"):
         runner.classify(["good"])
 
 
@@ -450,6 +453,31 @@ def test_a_silent_runner_is_killed_at_its_deadline(
 def test_a_deadline_is_silence_and_not_work(planted: Callable[..., Runner]) -> None:
     timings = planted("well_behaved", deadline_s=2).measure(["a"], min_queries=1, min_seconds=3)
     assert timings.wall_seconds >= 3
+
+
+def test_meters_are_read_while_it_measures(planted: Callable[..., Runner], tmp_path: Path) -> None:
+    (tmp_path / "power").write_text("3000000\n")
+    timings = planted("well_behaved").measure(
+        ["a"], min_queries=1, min_seconds=1.3, meters=[str(tmp_path / "power"), "/no/such"]
+    )
+    times = [at for at, _ in timings.readings]
+    assert len(times) >= 4, "the beginning, two beats, the end"
+    assert times == sorted(times)
+    assert times[0] < 0.1 < timings.wall_seconds <= times[-1]
+    assert {texts for _, texts in timings.readings} == {("3000000\n", None)}
+
+
+def test_a_planted_slow_down_is_as_large_as_asked(planted: Callable[..., Runner]) -> None:
+    runner = planted("nap")
+    plain = runner.measure(["a"], min_queries=10, min_seconds=0, warm_up=0)
+    slow = runner.measure(["a"], min_queries=10, min_seconds=0, warm_up=0, slow_down=0.5)
+    assert np.median(slow.seconds) == pytest.approx(1.5 * np.median(plain.seconds), rel=0.15)
+
+
+def test_the_harness_s_own_share_is_small_and_measured(planted: Callable[..., Runner]) -> None:
+    own, round_trip = planted("well_behaved").overhead()
+    assert 0 < own < 1e-3
+    assert 0 < round_trip < 0.1
 
 
 def test_a_runner_that_never_starts_is_no_hang() -> None:

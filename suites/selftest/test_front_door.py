@@ -21,8 +21,13 @@ def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-m", "pi4"], "this machine is not that device"),
-        (["-m", "jetson_nano and accuracy"], "judge the machine at hand with -m host"),
+        (["-m", "pi4"], "-m pi4: this machine is not that device. It is 'host': "),
+        (["-m", "pi4 and latency"], "--gateway=ssh=pi@board//python=python3"),
+        (["-m", "jetson_nano"], "with --emulate. The machine at hand is judged with -m host"),
+        (["-m", "host", "--emulate"], "--emulate: name a board with -m"),
+        (["--gateway=socket=here"], "a runner takes popen or ssh=HOST"),
+        (["-m", "pi4", "--gateway=popen//python=python3"], "asked for pi4"),
+        (["-m", "host", *["--gateway=popen//python=python3"] * 2], "apart with //id=NAME"),
         (["-m", "host", "--mode", "int3"], "--mode int3: unknown; there are float32, float16"),
         (["-m", "host", "--runtime", "tvm"], "--runtime tvm: unknown; there are ai-edge-litert"),
         (["-m", "host", "--tier", "slow"], "--tier slow: unknown; there are rapid, quick, normal"),
@@ -60,6 +65,6 @@ def test_ids_read_like_a_sentence(expression: str) -> None:
 
 def test_the_header_names_what_is_judged() -> None:
     run = _pytest("--collect-only", "-m", "host", "--tier", "rapid")
-    assert "machine: host:" in run.stdout
+    assert "board: host:" in run.stdout
     assert "mobilebert-brands" in run.stdout
     assert "tier: rapid" in run.stdout

@@ -1,0 +1,288 @@
+"""Boards: the machines of a run, where runners are started and files are put.
+
+Three kinds, and to a suite they look alike: this machine, one behind an execnet gateway, and one
+that is emulated here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from devices import emulation, energy, health
+from devices.detection import Machine, detect, reader
+from devices.errors import DeviceError, OutOfMemoryError, RunnerError
+from devices.gateway import Runner, parse, ssh
+from devices.lifeline import mortal
+from devices.profile import Profile, profile
+from devices.provision import RUNTIMES, has_runtime, python_for
+
+# How long a board may take to start a bare Python, a loaded Pi Zero included.
+START_S = 60.0
+# The slowest transfer that is waited for, in bytes a second.
+SLOWEST = 200_000
+# Below the home of whoever logs in there.
+CACHE = ".cache/fit-for-device"
+
+
+@dataclass(frozen=True)
+class Board:
+    """One machine of a run.
+
+    Attributes:
+        name: what ids and reports call it: its device, and `@id` where its gateway has an id.
+        profile: what is demanded of it.
+        machine: what it is: detected, or what an emulated one stands for.
+        spec: the execnet spec of a runner with this runtime.
+        gateway: the spec that it is behind, or nothing.
+        emulated: whether its time is nobody's.
+        is_provisioned: whether its runtimes are those that pyproject.toml pins.
+        meter: what it measures its own power with, if anything.
+        fault: why it cannot be asked anything, or None.
+    """
+
+    name: str
+    profile: Profile
+    machine: Machine
+    spec: Callable[[str], str]
+    gateway: str = ""
+    emulated: bool = False
+    is_provisioned: bool = False
+    meter: energy.Meter | None = None
+    fault: str | None = None
+
+    def release(self, runtime: str) -> str:
+        """What of a runtime is there as far as this project decides it, such as ``NAME==1.0``."""
+        return emulation.release(runtime) if self.emulated else RUNTIMES[runtime].requirements[0]
+
+    @property
+    def shell(self) -> list[str]:
+        """What a command is put behind to run there; nothing on this machine."""
+        spec = parse(self.gateway) if self.gateway else None
+        return ssh(spec) if spec and spec.ssh else []
+
+    @contextmanager
+    def runner(self, runtime: str) -> Iterator[Runner]:
+        """A runner with this runtime, and nothing loaded.
+
+        Raises:
+            RunnerError: it did not start, or was lost; OutOfMemoryError if the board's kernel
+                killed a process for want of memory meanwhile.
+            ProvisionError: the environment of the runtime could not be made.
+        """
+        if self.fault:
+            raise RunnerError(self.fault)
+        killed: int | None = None
+        try:
+            with Runner(self.spec(runtime)) as runner:
+                killed = health.out_of_memory_kills(runner.read)
+                yield runner
+        except RunnerError as error:
+            if killed is not None and self._killed_for_memory() > killed:
+                raise OutOfMemoryError(f"{self.name} ran out of memory: {error}") from error
+            raise
+
+    def _killed_for_memory(self) -> int:
+        text = self.run(["cat", health.VMSTAT]) if self.shell else reader()(health.VMSTAT)
+        return health.out_of_memory_kills(lambda path: text)
+
+    def snapshot(self, runner: Runner) -> health.Snapshot:
+        """The state of this board; `runner` is one of its own."""
+        if self.shell:
+            return health.snapshot(runner.read, run=self.run)
+        return health.snapshot(run=self.run)
+
+    def run(self, command: Sequence[str], deadline_s: float = 30.0) -> str | None:
+        """What a command prints on the board; None if it fails, is missing, or takes too long."""
+        try:
+            return self._run(command, deadline_s)
+        except RunnerError:
+            return None
+
+    def put(self, path: Path) -> str:
+        """The path, on the board, of a file of this machine.
+
+        It is copied by a process of its own, so that the runner's memory stays the model's; kept
+        below `CACHE` under its SHA-256, and verified there each time.
+
+        Raises:
+            RunnerError: no connection, no space, or slower than `SLOWEST`.
+        """
+        if not self.shell:
+            return str(path.absolute())
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            kept = shlex.quote(f"{CACHE}/{digest}/{path.name}")
+            whole = f'[ "$(sha256sum < "$to" | cut -c1-64)" = {digest} ]'
+            there = f'cd; to={kept}; [ -f "$to" ] && {whole} && echo "$PWD/$to"'
+            if found := self.run(["sh", "-c", there], deadline_s=60):
+                return found.strip()
+            file.seek(0)
+            script = (
+                f'cd; kept={kept}; to="$kept.$$"; trap \'rm -f "$to"\' EXIT; '
+                f'mkdir -p "${{kept%/*}}" && cat > "$to" && {whole} && mv "$to" "$kept" && '
+                'echo "$PWD/$kept"'
+            )
+            deadline_s = 60 + path.stat().st_size / SLOWEST
+            return self._run(["sh", "-c", script], deadline_s, file).strip()
+
+    def _run(
+        self, command: Sequence[str], deadline_s: float, given: IO[bytes] | None = None
+    ) -> str:
+        whole = [*self.shell, shlex.join(command)] if self.shell else list(command)
+        try:
+            done = subprocess.run(
+                mortal(whole), stdin=given or subprocess.DEVNULL, capture_output=True,
+                timeout=deadline_s, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise RunnerError(
+                f"{self.name}: `{command[0]}` took more than {deadline_s:.0f} s"
+            ) from None
+        except OSError as error:
+            raise RunnerError(f"{self.name}: `{whole[0]}`: {error}") from error
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip() or "it said nothing"
+            raise RunnerError(
+                f"{self.name}: `{command[0]}` ended with status {done.returncode}: {said}"
+            )
+        return done.stdout.decode("utf-8", "replace")
+
+
+def this_machine(device: str, store: Path, *, own_python: bool = False) -> Board:
+    """The machine at hand, as `device` (`host` is any); its environments are made in `store`.
+
+    `own_python`: a runtime that the running Python has is taken from there.
+    """
+
+    def spec(runtime: str) -> str:
+        own = own_python and has_runtime(runtime)
+        return f"popen//python={sys.executable if own else python_for(runtime, store)}"
+
+    return Board(
+        device, profile(device), detect(), spec, is_provisioned=not own_python,
+        meter=energy.find(reader()),
+    )  # fmt: skip
+
+
+def behind(gateway: str) -> Board:
+    """The board behind an execnet spec, which is asked what it is.
+
+    `{runtime}` in the spec stands for the runtime's name, where each has a Python of its own.
+
+    Raises:
+        DeviceError: a spec that no runner can use.
+        RunnerError: no answer within `START_S`.
+    """
+    spec = gateway_spec(gateway)
+    with Runner(spec(next(iter(RUNTIMES))), deadline_s=START_S, isolate=False) as runner:
+        machine = detect(read=runner.read, architecture=runner.environment()["machine"])
+        meter = energy.find(runner.read)
+    name = _name(machine.device, gateway)
+    return Board(name, profile(machine.device), machine, spec, gateway, meter=meter)
+
+
+def emulated(device: str, store: Path) -> Board:
+    """A device emulated on this machine, its files in `store`. DeviceError: it cannot be."""
+    board = profile(device)
+    machine = emulation.machine(board)
+    return Board(
+        f"{device}@qemu",
+        board,
+        machine,
+        lambda runtime: emulation.spec(board, runtime, store),
+        emulated=True,
+    )
+
+
+def choose(
+    named: Sequence[str],
+    gateways: Sequence[str],
+    store: Path,
+    *,
+    emulate: bool = False,
+    own_python: bool = False,
+) -> list[Board]:
+    """The boards of a run: those behind the gateways, and for each device named and not among
+    them this machine, or an emulated one.
+
+    A gateway that does not answer is a board with a fault, taken for a device that is named and
+    missing: its cases fail with the reason, and the other boards' are judged.
+
+    Raises:
+        DeviceError: a device that is nowhere here, a gateway to another device than those named,
+            or two boards of one name; it says what to do.
+    """
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_reach, gateways))
+    boards = [board for board in found if isinstance(board, Board)]
+    for board in boards:
+        if named and board.profile.name not in named:
+            raise DeviceError(
+                f"behind --gateway={gateways[found.index(board)]} is {board.profile.name!r}: "
+                f"{board.machine.description}; asked for {', '.join(named)}"
+            )
+    missing = [name for name in named if name not in {board.profile.name for board in boards}]
+    for gateway, fault in zip(gateways, found, strict=True):
+        if isinstance(fault, RunnerError):
+            boards.append(_unreached(gateway, fault, [*missing, *named]))
+    missing = [name for name in missing if name not in {board.profile.name for board in boards}]
+    here = detect()
+    if not named and not gateways:
+        missing = [here.device]
+    for name in missing:
+        if emulate and name != "host":
+            boards.append(emulated(name, store))
+        elif name in (here.device, "host"):
+            boards.append(this_machine(name, store, own_python=own_python))
+        else:
+            raise DeviceError(
+                f"-m {name}: this machine is not that device. It is {here.device!r}: "
+                f"{here.description}. Reach one with --gateway=ssh=pi@board//python=python3, or "
+                f"run {name}'s own binaries here, its speed only projected, with --emulate. The "
+                "machine at hand is judged with -m host"
+            )
+    if emulate and not any(board.emulated for board in boards):
+        raise DeviceError(f"--emulate: name a board with -m that is not {here.device}")
+    names = [board.name for board in boards]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DeviceError(
+            f"two boards are called {twice}: tell them apart with //id=NAME in their --gateway"
+        )
+    return boards
+
+
+def gateway_spec(gateway: str) -> Callable[[str], str]:
+    """The spec of a runtime's runner behind a gateway. DeviceError if no runner can use it."""
+    parse(gateway)
+    return lambda runtime: gateway.replace("{runtime}", runtime)
+
+
+def _reach(gateway: str) -> Board | RunnerError:
+    try:
+        return behind(gateway)
+    except RunnerError as error:
+        return error
+
+
+def _unreached(gateway: str, fault: RunnerError, named: Sequence[str]) -> Board:
+    if not named:
+        raise DeviceError(f"{fault}\nName the device behind it with -m to have a verdict on it.")
+    machine = Machine(named[0], "not reached", "unknown CPU", 0, 0, "unknown", "unknown OS")
+    return Board(
+        _name(named[0], gateway), profile(named[0]), machine, gateway_spec(gateway),
+        gateway, fault=f"the board behind {gateway} was not reached: {fault}",
+    )  # fmt: skip
+
+
+def _name(device: str, gateway: str) -> str:
+    own = parse(gateway).id
+    return f"{device}@{own}" if own else device

@@ -1,0 +1,130 @@
+"""A deterministic cost: the instructions that a board's CPU model executes for a tweet.
+
+Counted by a plugin of the emulator (count_instructions.c), from a tweet's text to its label. It is
+the same on every machine and however busy it is, so a gate can hold it to 2% where milliseconds say
+nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import platform
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from devices.emulation import command, execnet_spec
+from devices.errors import DeviceError, ProvisionError
+from devices.gateway import Runner
+from devices.profile import Profile
+
+SOURCE = Path(__file__).with_name("count_instructions.c")
+# One token in every vocabulary of WordPiece: so many of it fill a length.
+_WORD = "a"
+
+
+def instructions(
+    profile: Profile,
+    runtime: str,
+    store: Path,
+    *,
+    flatbuffer: Path,
+    tokenizer: Path,
+    label_names: Sequence[str],
+    tokens: int | None = None,
+) -> Cost:
+    """Guest instructions from text to label, one thread, of a tweet that fills each length.
+
+    `tokens`: only lengths up to the first that takes so many.
+
+    Raises:
+        DeviceError: the tokenizer does not know the word that fills a length.
+        ProvisionError: no emulator, or no C compiler.
+        LoadError, InvokeError, RunnerError: as of a runner.
+    """
+    with counting(profile, runtime, store) as (runner, executed):
+        lengths = runner.load(flatbuffer, tokenizer, label_names, runtime, threads=1).lengths
+        if tokens is not None:
+            lengths = tuple(
+                length for length, shorter in zip(lengths, (0, *lengths), strict=False)
+                if shorter < tokens
+            )  # fmt: skip
+        counted = {length: _of_a_tweet(runner, executed, length) for length in lengths}
+        again = _of_a_tweet(runner, executed, lengths[0])
+        return Cost(counted, abs(again / counted[lengths[0]] - 1))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`instructions` of a tweet by length in tokens; `spread`: by which share of it a second count
+    of the shortest differed from the first."""
+
+    instructions: dict[int, int]
+    spread: float
+
+
+def _of_a_tweet(runner: Runner, executed: Callable[[], int], length: int) -> int:
+    text = " ".join([_WORD] * (length - 2))  # framed by [CLS] and [SEP]
+    # The first answer allocates; it is not counted.
+    if (tokens := runner.classify([text]).tokens) != (length,):
+        raise DeviceError(f"{length - 2} times {_WORD!r} are {tokens} tokens, not {length}")
+
+    def request(queries: int) -> int:
+        before = executed()
+        runner.measure([text], min_queries=queries, min_seconds=0, warm_up=0)
+        return executed() - before
+
+    # What a request costs without a query in it is taken off.
+    return request(1) - request(0)
+
+
+@contextmanager
+def counting(
+    profile: Profile, runtime: str, store: Path
+) -> Iterator[tuple[Runner, Callable[[], int]]]:
+    """A runner on the emulated board, and what tells how many instructions it has executed."""
+    made = plugin(store)
+    with tempfile.NamedTemporaryFile(prefix="instructions-") as counter:
+        counter.write(bytes(8))
+        counter.flush()
+        options = ["-plugin", f"{made},counter={counter.name}"]
+        with (
+            mmap.mmap(counter.fileno(), 8, access=mmap.ACCESS_READ) as executed,
+            Runner(execnet_spec(command(profile, store, options))) as runner,
+        ):
+            yield runner, lambda: int(struct.unpack("=Q", executed[:8])[0])
+
+
+def plugin(store: Path) -> Path:
+    """The plugin, compiled into the store by this machine's C compiler on first use.
+
+    Raises:
+        ProvisionError: there is no compiler, or it failed.
+    """
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    key = hashlib.sha256(SOURCE.read_bytes() + platform.machine().encode()).hexdigest()[:12]
+    made = (store / "emulation" / f"{SOURCE.stem}-{key}.so").absolute()
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            if compiler is None:
+                raise ProvisionError(
+                    "counting instructions takes a C compiler: `apt install gcc libc6-dev`"
+                )
+            beside = made.with_suffix(".unfinished")
+            done = subprocess.run(
+                [compiler, "-shared", "-fPIC", "-O2", "-o", str(beside), str(SOURCE)],
+                capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            if done.returncode:
+                raise ProvisionError(f"{compiler} could not compile {SOURCE}:\n{done.stderr}")
+            beside.rename(made)
+    return made

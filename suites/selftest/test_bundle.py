@@ -1,0 +1,228 @@
+"""A bundle is judged where nothing that builds or trains is installed, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from devices.board import this_machine
+from devices.provision import has_runtime
+from fixtures.cases import REFERENCE, ZOO
+from models import bundle, flatbuffer
+from models.card import digest
+from models.checkpoint import open_checkpoint
+from models.errors import BundleError, CardError, FlatBufferError
+from models.store import Store
+from suites.selftest import small_bundle
+from tweets.splits import Splits
+
+ROOT = Path(__file__).parents[2]
+CANDIDATE = ZOO / "mobilebert-brands"
+# The one plugin of pytest that a board has.
+ONLY_BENCHMARK = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "PYTEST_PLUGINS": "pytest_benchmark.plugin",
+}
+
+# What a board has not; the schema comes with ai-edge-litert, which one runtime alone brings along.
+WITHOUT = """
+import sys
+MISSING = {"tensorflow", "torch", "transformers", "datasets", "ai_edge_quantizer", "safetensors",
+           "huggingface_hub", "flatbuffers", "SetSimilaritySearch", "xdist"}
+
+class Board:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in MISSING or name == "ai_edge_litert.schema_py_generated":
+            raise ModuleNotFoundError(f"no {name} on a board", name=name)
+
+sys.meta_path.insert(0, Board())
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, splits: Splits, store: Store) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "few.zip"
+    return small_bundle.write(out, CANDIDATE, Path(REFERENCE), splits, store)
+
+
+def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
+    file: Path, tmp_path: Path
+) -> None:
+    runtime = next(name for name in ("ai-edge-litert", "tflite-runtime") if has_runtime(name))
+    run = subprocess.run(
+        [
+            sys.executable, "-c", WITHOUT, "-q", "-p", "no:cacheprovider", "-m", "host",
+            f"--bundle={file}", f"--runtime={runtime}", "--tier=rapid",
+            f"--store={tmp_path / 'store'}", f"--report-dir={tmp_path / 'report'}",
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+        env=os.environ | ONLY_BENCHMARK,
+    )  # fmt: skip
+    said = run.stdout + run.stderr
+    assert run.returncode == 1, said  # a hundred tweets decide no drop: undecided
+    (case,) = json.loads((tmp_path / "report" / "verdicts.json").read_text())["cases"]
+    records = json.loads((tmp_path / "report" / "verdicts.json").read_text())["records"]
+    judged = {record["claim"] for record in records if record["measurements"]}
+    needed = {"footprint", "accuracy", "memory", "conformance", "privacy"}
+    assert needed <= judged, said
+    errors = [r["reason"] for r in records if r["reason"].startswith("error:")]
+    assert all("float32" in reason for reason in errors), errors
+    assert case["facts"]["operators"]
+    assert case["facts"]["dtypes"]["weights"].keys() == {"int8"}
+    assert not list((tmp_path / "store").glob("runtimes/*")), "the running Python has the runtime"
+
+
+def test_what_comes_out_is_what_went_in(file: Path, tmp_path: Path, splits: Splits) -> None:
+    opened = bundle.open_bundle(file, tmp_path)
+    chosen = splits.evaluation.stratified(100)
+    assert opened.tweets.checksum() == splits.evaluation.take(chosen).checksum()
+    whole = open_checkpoint(str(CANDIDATE))
+    assert opened.checkpoint.label_names == whole.label_names
+    assert opened.checkpoint.config == whole.config
+    assert opened.checkpoint.weights_sha256 == whole.weights_sha256
+    assert opened.manifest["splits"]["evaluation"].startswith("100 tweets")
+    path = opened.flatbuffer(small_bundle.MODE)
+    assert flatbuffer._recorded(path) == flatbuffer.inspect(path)
+    with pytest.raises(BundleError, match="no float32: write it with"):
+        opened.flatbuffer("float32")
+    path.with_name(path.name + ".json").unlink()
+    with pytest.raises(FlatBufferError, match="no record"):
+        flatbuffer._recorded(path)
+
+
+def test_a_record_of_another_flatbuffer_is_not_believed(file: Path, tmp_path: Path) -> None:
+    path = bundle.open_bundle(file, tmp_path).flatbuffer(small_bundle.MODE)
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(FlatBufferError, match="is about another file"):
+        flatbuffer._recorded(path)
+    with pytest.raises(BundleError, match="is not what was bundled"):
+        bundle.open_bundle(file, tmp_path)
+    bundle.open_bundle(file, tmp_path)  # unpacked again
+
+
+def rewrite(source: Path, out: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """A bundle with its files changed, packed as whole as before."""
+    with zipfile.ZipFile(source) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+    change(files)
+    with zipfile.ZipFile(out, "w") as packed:
+        for name, content in files.items():
+            packed.writestr(name, content)
+    return out
+
+
+def sealed(files: dict[str, bytes], **changes: object) -> None:
+    """Change the manifest, and seal it again."""
+    manifest = json.loads(files[bundle.MANIFEST]) | changes
+    del manifest["sha256"]
+    files[bundle.MANIFEST] = json.dumps({**manifest, "sha256": digest(manifest)}).encode()
+
+
+def test_a_bundle_that_is_not_whole_is_refused_and_named(file: Path, tmp_path: Path) -> None:
+    cut, text = tmp_path / "cut.zip", tmp_path / "text.zip"
+    cut.write_bytes(file.read_bytes()[:-20_000])
+    text.write_text("not a bundle")
+    hit = bytearray(file.read_bytes())
+    hit[len(hit) // 2] ^= 0xFF
+    (tmp_path / "hit.zip").write_bytes(hit)
+    for name, said in {
+        "cut.zip": "not a whole bundle",
+        "text.zip": "not a whole bundle",
+        "hit.zip": "not a whole bundle",
+        "none.zip": "no such file",
+    }.items():
+        with pytest.raises(BundleError, match=f"{name}: {said}"):
+            bundle.open_bundle(tmp_path / name, tmp_path / "store")
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.suffix == ".tflite"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.update({"tweets.json": f["tweets.json"].replace(b"the", b"teh")}), "tweets"),
+        (lambda f: f.pop("reference/card.json"), r"do not agree: reference/card\.json"),
+        (lambda f: f.update({"../evil": b""}), r"do not agree: \.\./evil"),
+        (lambda f: f.pop(bundle.MANIFEST), "not a bundle"),
+        (lambda f: sealed(f, schema=9), "schema 9"),
+        (lambda f: sealed(f, weights_sha256="0"), "about other weights"),
+        (
+            lambda f: f.update(
+                {bundle.MANIFEST: f[bundle.MANIFEST].replace(b"dynamic_range", b"float32")}
+            ),
+            "was edited",
+        ),
+    ],
+)
+def test_an_edited_bundle_is_refused(
+    file: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], None], said: str
+) -> None:
+    edited = rewrite(file, tmp_path / "edited.zip", change)
+    with pytest.raises(BundleError, match=said):
+        bundle.open_bundle(edited, tmp_path / "store")
+
+
+def test_a_bundle_is_written_whole_or_not_at_all(
+    tmp_path: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bundle.zip"
+    out.write_text("the old one")
+    few = replace(splits, evaluation=splits.evaluation.take(range(5)))
+    candidate = open_checkpoint(str(CANDIDATE))
+    with pytest.raises(CardError, match="it answers other tweets"):
+        bundle.write(out, candidate, Path(REFERENCE), few, {})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    with pytest.raises(BundleError, match=r"bundle\.zip: cannot be written: No space left"):
+        bundle.write(out, candidate, Path(REFERENCE), splits, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle.zip"]
+    assert out.read_text() == "the old one"
+
+
+def test_the_running_python_is_taken_only_with_a_bundle_and_only_if_it_has_the_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.board.has_runtime", lambda runtime: runtime == "ai-edge-litert")
+    monkeypatch.setattr("devices.board.python_for", lambda runtime, store: store / runtime)
+    with_bundle = this_machine("host", tmp_path, own_python=True)
+    assert with_bundle.spec("ai-edge-litert") == f"popen//python={sys.executable}"
+    assert with_bundle.spec("tflite-runtime") == f"popen//python={tmp_path}/tflite-runtime"
+    assert (
+        this_machine("host", tmp_path)
+        .spec("ai-edge-litert")
+        .startswith(f"popen//python={tmp_path}")
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--bundle=none.zip"], "none.zip: no such file"),
+        (["--mode=float32"], "--mode float32: unknown; there are dynamic_range"),
+        (["--tweets=mine.csv"], "--tweets: --bundle brings its own"),
+        (["--checkpoint=mine"], "--checkpoint: --bundle brings its own"),
+        (["--power-log=none.csv"], "--power-log: none.csv"),
+    ],
+)
+def test_what_a_bundle_does_not_go_with_is_refused(
+    file: Path, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "host",
+         f"--store={tmp_path}", f"--bundle={file}", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert run.returncode == 4, run.stdout + run.stderr
+    assert said in run.stdout + run.stderr

@@ -1,0 +1,176 @@
+"""The claim of conformance, given planted answers: each test is red for what it exists to catch."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.gateway import Answers
+from fixtures.cases import Case
+from models.card import file_sha256
+from models.checkpoint import Checkpoint
+from reports.decision import DoesNotShip
+from reports.judge import Judge
+from tweets.corpus import Corpus
+
+
+def _module() -> ModuleType:
+    """The claim's file, under another name than pytest's own import of it."""
+    path = Path(__file__).parents[1] / "test_conformance.py"
+    spec = importlib.util.spec_from_file_location("claim_conformance_planted", path)
+    assert spec and spec.loader
+    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+claim = _module()
+CASE = Case("host", "ai-edge-litert", "full_integer")
+NAMES = ("negative", "neutral", "positive")
+LOGITS = np.random.default_rng(3).normal(size=(300, 3)).astype(np.float32)
+TEXTS = tuple(" ".join(["good"] * i) for i in range(len(LOGITS)))
+TWEETS = Corpus("made up", TEXTS, tuple((np.arange(len(TEXTS)) % 3).tolist()), NAMES)
+
+
+def _judge() -> Judge:
+    return Judge({"measurements": [], "facts": {}, "reason": ""})
+
+
+def _answers(logits: np.ndarray, tokens: tuple[int, ...] = ()) -> Any:
+    return lambda case: Answers(logits, logits.argmax(1), NAMES, tokens, 0)
+
+
+def _judged(case: Case) -> tuple[list[int], Corpus]:
+    return list(range(len(TEXTS))), TWEETS
+
+
+def _but(row: int, logits: np.ndarray = LOGITS, by: float = 1e-6) -> np.ndarray:
+    """The same logits, one tweet's moved."""
+    moved = logits.copy()
+    moved[row] += np.array([by, 0, -by], np.float32)
+    return moved
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        (np.where(np.arange(300)[:, None] == 7, np.nan, LOGITS), "1 of 300 tweets with NaN"),
+        (np.where(np.arange(300)[:, None] < 20, LOGITS[:1], LOGITS), "one answer for different"),
+        (np.zeros_like(LOGITS), "one answer for different"),
+    ],
+)
+def test_answers_that_are_none(planted: np.ndarray, told: str) -> None:
+    ask = claim.test_answers_differ_and_are_finite
+    ask(CASE, _answers(LOGITS), _judge())
+    with pytest.raises(DoesNotShip, match=told):
+        ask(CASE, _answers(planted), _judge())
+
+
+def test_permuted_labels() -> None:
+    logits = 3 * np.eye(3, dtype=np.float32)[list(TWEETS.labels)] + LOGITS
+    ask = claim.test_labels_are_in_the_declared_order
+    ask(CASE, TWEETS, _answers(logits), _judged, _judge())
+    with pytest.raises(DoesNotShip, match=r"read as \['positive', 'negative', 'neutral'\]"):
+        ask(CASE, TWEETS, _answers(logits[:, [1, 2, 0]]), _judged, _judge())
+    turned = replace(TWEETS, label_names=NAMES[::-1])
+    with pytest.raises(DoesNotShip, match="the tweets'"):
+        ask(CASE, turned, _answers(logits), _judged, _judge())
+
+
+def test_another_tokenizer_and_a_library_that_reads_it_otherwise(checkpoint: Checkpoint) -> None:
+    ask = claim.test_tokenizer_is_the_checkpoints
+    card = SimpleNamespace(tokenizer_sha256=file_sha256(checkpoint.tokenizer))
+    tokens = tuple(range(2, len(TEXTS) + 2))  # [CLS] good ... good [SEP]
+    ask(CASE, card, checkpoint, _answers(LOGITS, tokens), _judged, _judge())
+    with pytest.raises(DoesNotShip, match="1 of 300 tweets are cut up otherwise"):
+        ask(CASE, card, checkpoint, _answers(LOGITS, (6, *tokens[1:])), _judged, _judge())
+    card.tokenizer_sha256 = "0" * 64
+    with pytest.raises(DoesNotShip, match="the card's 000"):
+        ask(CASE, card, checkpoint, _answers(LOGITS, tokens), _judged, _judge())
+
+
+@pytest.mark.parametrize(
+    ("test", "attribute"),
+    [
+        (claim.test_same_tweet_same_answer, "twice"),
+        (claim.test_order_changes_no_answer, "turned"),
+        (claim.test_same_answer_after_many_others, "last"),
+    ],
+)
+def test_one_answer_that_is_another_time_another(test: Any, attribute: str) -> None:
+    few = claim.FEW
+    same: dict[str, Any] = {
+        "twice": LOGITS[:few],
+        "turned": LOGITS[:few],
+        "last": LOGITS[-few:],
+        "by_length": {},
+    }
+    test(CASE, _answers(LOGITS), lambda case: claim.Anew(**same), _judge())
+    other = same | {attribute: _but(3, same[attribute])}
+    with pytest.raises(DoesNotShip, match="1 of 16 tweets are answered otherwise"):
+        test(CASE, _answers(LOGITS), lambda case: claim.Anew(**other), _judge())
+
+
+def test_an_answer_that_padding_changes() -> None:
+    def anew(**by_length: np.ndarray) -> Any:
+        lengths = {int(name[1:]): logits for name, logits in by_length.items()}
+        return lambda case: claim.Anew(LOGITS, LOGITS, LOGITS, lengths)
+
+    ask, few = claim.test_padding_changes_no_answer, LOGITS[:12]
+    ask(CASE, anew(n24=few, n40=_but(1, few), n128=few), _judge())
+    with pytest.raises(DoesNotShip, match=r"worst logit at \[40, 128\] tokens against 24"):
+        ask(CASE, anew(n24=few, n40=_but(1, few, by=2), n128=few), _judge())
+    with pytest.raises(DoesNotShip, match=r"the tweets fit \[24\]"):
+        ask(CASE, anew(n24=few), _judge())
+
+
+@pytest.mark.parametrize(
+    ("by", "told"), [(0.0, None), (1e-5, None), (0.01, "threads' effect"), (9.0, "labelled")]
+)
+def test_threads_that_change_an_answer(by: float, told: str | None) -> None:
+    few = LOGITS[:12].copy()
+    few[2] = [0, 1, 0]
+
+    @contextmanager
+    def opened(case: Case, flatbuffer: Path, threads: int) -> Any:
+        logits = _but(2, few, by) if threads == 4 else few
+        yield SimpleNamespace(classify=lambda texts: _answers(logits)(case))
+
+    def ask() -> None:
+        path = Path("ours.tflite")
+        claim.test_threads_change_no_answer(CASE, opened, TWEETS, lambda case: path, _judge())
+
+    if told is None:
+        ask()
+    else:
+        with pytest.raises(DoesNotShip, match=told):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("ranges", "told"),
+    [
+        (((0.0, 1.0), (-30.0, 0.0)), None),
+        (((0.0, 1e-6), (-30.0, 0.0)), "mask seen in calibration"),
+        (((0.0, 1.0), (-10000.0, 0.0)), "mask clipped"),
+        ((), "0 on the mask's way"),
+    ],
+)
+def test_scales_that_leave_the_mask_no_effect(
+    ranges: Any, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "inspect", lambda path: SimpleNamespace(mask_ranges=ranges))
+    ask = claim.test_scales_leave_the_mask_its_effect
+    if told is None:
+        ask(CASE, lambda case: Path("ours.tflite"), _judge())
+    else:
+        with pytest.raises(DoesNotShip, match=told):
+            ask(CASE, lambda case: Path("ours.tflite"), _judge())

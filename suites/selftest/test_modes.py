@@ -1,0 +1,114 @@
+"""The modes of the shipped candidate: what they promise, and what they are made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from devices.answers import logit_distance
+from fixtures.cases import Case
+from models import calibration
+from models.checkpoint import Checkpoint
+from models.errors import QuantizeError
+from models.flatbuffer import FLATBUFFER, inspect
+from models.modes import MODES, flatbuffer
+from models.quantizer import calibrate, quantize
+from models.sharing import share
+from models.store import Store
+from suites.selftest.conftest import Ask
+from tweets.splits import Splits
+
+LITERT = Case("host", "ai-edge-litert", "float32")
+
+
+def test_sharing_changes_no_answer(
+    ask: Ask, checkpoint: Checkpoint, store: Store, path32: Path, tmp_path: Path
+) -> None:
+    """The file with everything equal stored once answers bit for bit like the tool's own."""
+    path = tmp_path / FLATBUFFER
+    path.write_bytes(quantize(path32, MODES["dynamic_range"].recipe))
+    shared = flatbuffer("dynamic_range", checkpoint, store)
+    assert shared.stat().st_size < path.stat().st_size
+    np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)
+
+
+@pytest.mark.parametrize("mode", ["int4", "full_integer"])
+def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
+    mode: str, ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, expected: np.ndarray
+) -> None:
+    path = flatbuffer(mode, checkpoint, store, splits.calibration)
+    found, promised = inspect(path), MODES[mode]
+    assert promised.dtype_faults(found) == {}
+    assert found.signatures[0].outputs["logits"][0] == "float32"
+    mean, worst = logit_distance(ask(LITERT, path).logits, expected)
+    assert mean <= promised.logit_distance
+    assert worst <= promised.worst_logit
+
+
+def _calibrated(path32: Path, checkpoint: Checkpoint, splits: Splits, mask_from: str) -> bytes:
+    """Full integer, by two tweets whose mask and another input changed places."""
+    texts = calibration.sample(splits.calibration).texts[:2]
+    shown = calibration.samples(inspect(path32).signatures, checkpoint.tokenizer, texts)
+    for inputs in (one for signature in shown.values() for one in signature):
+        inputs["attention_mask"], inputs[mask_from] = inputs[mask_from], inputs["attention_mask"]
+    return share(quantize(path32, MODES["full_integer"].recipe, calibrate(path32, shown)))
+
+
+def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
+    checkpoint: Checkpoint, store: Store, path32: Path, splits: Splits, tmp_path: Path
+) -> None:
+    """Taken without a word, and the logits are hardly further away: the mask's scale tells."""
+    path = tmp_path / FLATBUFFER
+    path.write_bytes(_calibrated(path32, checkpoint, splits, "token_type_ids"))
+    right = inspect(flatbuffer("full_integer", checkpoint, store, splits.calibration)).mask_ranges
+    wrong = inspect(path).mask_ranges
+    assert len(right) == len(wrong) > 0
+    for bounds in right:
+        assert bounds in (pytest.approx((0, 1), abs=0.01), pytest.approx((-30, 0), abs=0.1))
+    assert min(most - least for least, most in wrong) < 0.01, "no mask was seen: it is ignored"
+
+
+def test_calibration_tweets_with_ids_for_the_mask_are_refused(
+    checkpoint: Checkpoint, path32: Path, splits: Splits
+) -> None:
+    """Positions are counted from the mask, and so many there are not."""
+    with pytest.raises(QuantizeError, match="index out of bounds"):
+        _calibrated(path32, checkpoint, splits, "input_ids")
+
+
+def test_a_calibrated_mode_needs_its_tweets(checkpoint: Checkpoint, store: Store) -> None:
+    with pytest.raises(QuantizeError, match="full_integer is calibrated, and there are no"):
+        flatbuffer("full_integer", checkpoint, store)
+
+
+def test_each_length_is_calibrated_with_the_longest_tweets_that_fit_it(
+    checkpoint: Checkpoint, path32: Path, splits: Splits
+) -> None:
+    texts = calibration.sample(splits.calibration).texts
+    assert len(texts) == calibration.TWEETS
+    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokens = sorted(len(one.ids) for one in tokenizer.encode_batch(list(texts)))
+    for key, shown in calibration.samples(
+        inspect(path32).signatures, checkpoint.tokenizer, texts
+    ).items():
+        length = int(key.removeprefix("tokens_"))
+        assert {one["input_ids"].shape for one in shown} == {(1, length)}
+        fitting = [n for n in tokens if n <= length][-calibration.A_LENGTH :]
+        assert [int(one["attention_mask"].sum()) for one in shown][: len(fitting)] == fitting[::-1]
+        assert len(shown) == calibration.A_LENGTH
+        assert all(one["input_ids"][one["attention_mask"] == 0].sum() == 0 for one in shown)
+
+
+def test_an_unknown_mode_is_told(checkpoint: Checkpoint, store: Store) -> None:
+    with pytest.raises(QuantizeError, match="known: float32, float16, dynamic_range"):
+        flatbuffer("int3", checkpoint, store)
+
+
+def test_the_converted_file_keeps_every_length(path32: Path) -> None:
+    found = {s.key: s.inputs["input_ids"] for s in inspect(path32).signatures}
+    assert found == {f"tokens_{n}": ("int32", (1, n)) for n in (24, 40, 64, 128)}

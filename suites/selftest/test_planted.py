@@ -1,0 +1,208 @@
+"""Faults planted in real FlatBuffers of the candidate, and held as the suite holds any FlatBuffer.
+
+Each loads, runs, and raises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.answers import logit_distance, require_answers
+from devices.errors import SilentlyWrongError
+from fixtures.cases import Case
+from models import calibration
+from models.checkpoint import Checkpoint
+from models.flatbuffer import FLATBUFFER, inspect, operator_name
+from models.modes import MODES
+from models.quantizer import calibrate, quantize
+from models.sharing import one_signature, rewritten
+from suites.selftest.conftest import Ask
+from tweets.splits import Splits
+
+LITERT = Case("host", "ai-edge-litert", "float32")
+LAYER = "mobilebert.encoder.layer.11."
+
+Change = Callable[[Any], None]
+Plant = Callable[[Path, Change], Path]
+
+
+@pytest.fixture(scope="module")
+def one(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float32 FlatBuffer with the signature for 64 tokens alone: what is planted is small."""
+    path = tmp_path_factory.mktemp("one") / FLATBUFFER
+    path.write_bytes(one_signature(path32.read_bytes(), "tokens_64"))
+    return path
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Plant:
+    """A FlatBuffer with a change made through the schema."""
+
+    def planted(source: Path, change: Change) -> Path:
+        path = tmp_path / "planted.tflite"
+        path.write_bytes(rewritten(source.read_bytes(), change))
+        return path
+
+    return planted
+
+
+def _quantized(source: Path, mode: str, folder: Path, samples: Any = None) -> Path:
+    path = folder / f"{mode}.tflite"
+    ranges = calibrate(source, samples) if samples else None
+    path.write_bytes(quantize(source, MODES[mode].recipe, ranges))
+    return path
+
+
+@pytest.fixture(scope="module")
+def samples(one: Path, checkpoint: Checkpoint, splits: Splits) -> Any:
+    texts = calibration.sample(splits.calibration).texts[:24]
+    return calibration.samples(inspect(one).signatures, checkpoint.tokenizer, texts)
+
+
+def _operators(model: Any, kind: str, name: str = "") -> Iterator[Any]:
+    """The operators of a kind whose output is named so."""
+    (graph,) = model.subgraphs
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        output = graph.tensors[operator.outputs[0]].name.decode()
+        if operator_name(code) == kind and name in output:
+            yield operator
+
+
+def _tables(model: Any, name: str) -> list[Any]:
+    """The weight tensors of the dense layers named so, in order."""
+    tensors = model.subgraphs[0].tensors
+    found = [tensors[o.inputs[1]] for o in _operators(model, "FULLY_CONNECTED", name)]
+    assert found
+    return found
+
+
+def _numbers(model: Any, tensor: Any, dtype: str = "<f4") -> np.ndarray:
+    """The constant's numbers, to be written to."""
+    buffer = model.buffers[tensor.buffer]
+    buffer.data = np.array(buffer.data, np.uint8)  # its own
+    shape = () if tensor.shape is None else tuple(tensor.shape)
+    return buffer.data.view(dtype).reshape(shape)
+
+
+def _away(ask: Ask, path: Path, expected: np.ndarray) -> float:
+    return logit_distance(ask(LITERT, path).logits, expected)[0]
+
+
+def test_unchanged_it_answers_like_its_checkpoint(
+    ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+) -> None:
+    """What the faults below are told apart from."""
+    away = _away(ask, plant(one, lambda model: None), expected)
+    assert away <= MODES["float32"].logit_distance
+
+
+def _swap_layers(model: Any) -> None:
+    here, there = _tables(model, LAYER), _tables(model, LAYER.replace("11", "5"))
+    for ours, theirs in zip(here, there, strict=True):
+        assert tuple(ours.shape) == tuple(theirs.shape)
+        ours.buffer, theirs.buffer = theirs.buffer, ours.buffer
+
+
+def _shift_positions(model: Any) -> None:
+    for operator in _operators(model, "EMBEDDING_LOOKUP"):
+        table = model.subgraphs[0].tensors[operator.inputs[1]]
+        if table.shape[0] == 128:
+            numbers = _numbers(model, table)
+            numbers[:] = np.roll(numbers, 1, axis=0)
+
+
+def _ignore_mask(model: Any) -> None:
+    _set_mask(model, 0.0)
+
+
+def _set_mask(model: Any, value: float) -> None:
+    """What a masked token's score gets instead of -30."""
+    (operator,) = (o for o in _operators(model, "MUL", "mul") if _is_mask(model, o))
+    _numbers(model, model.subgraphs[0].tensors[operator.inputs[1]])[...] = value
+
+
+def _is_mask(model: Any, operator: Any) -> bool:
+    data = model.buffers[model.subgraphs[0].tensors[operator.inputs[1]].buffer].data
+    return data is not None and bytes(data) == np.float32(-30).tobytes()
+
+
+def _negate_a_table(model: Any) -> None:
+    _numbers(model, _tables(model, LAYER + "output.dense/")[0])[:] *= -1
+
+
+@pytest.mark.parametrize("change", [_swap_layers, _shift_positions, _ignore_mask, _negate_a_table])
+def test_a_fault_in_float32_moves_the_logits(
+    change: Change, ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+) -> None:
+    """Two layers swapped, positions off by one, the mask ignored, one table negated."""
+    assert _away(ask, plant(one, change), expected) > 10 * MODES["float32"].logit_distance
+
+
+def test_a_nan_in_one_weight_is_no_answer(
+    ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+) -> None:
+    def change(model: Any) -> None:
+        _numbers(model, _tables(model, LAYER + "output.dense/")[0])[0, 0] = np.nan
+
+    with pytest.raises(SilentlyWrongError, match="NaN"):
+        require_answers(ask(LITERT, plant(one, change)).logits, expected, "with one NaN")
+
+
+def test_labels_permuted_in_the_classifier_are_another_model(
+    ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+) -> None:
+    def change(model: Any) -> None:
+        (operator,) = _operators(model, "FULLY_CONNECTED", "classifier/")
+        for index in operator.inputs[1:]:
+            numbers = _numbers(model, model.subgraphs[0].tensors[index])
+            numbers[:] = numbers[[1, 2, 0]]
+
+    logits = ask(LITERT, plant(one, change)).logits
+    with pytest.raises(SilentlyWrongError, match="of their spread away"):
+        require_answers(logits, expected, "with permuted labels")
+    assert logit_distance(logits[:, [2, 0, 1]], expected)[0] <= MODES["float32"].logit_distance
+
+
+def test_scales_of_one_layer_doubled(
+    ask: Ask, one: Path, plant: Plant, expected: np.ndarray, tmp_path: Path
+) -> None:
+    def change(model: Any) -> None:
+        for table in _tables(model, LAYER):
+            table.quantization.scale = table.quantization.scale * 2
+
+    source, most = _quantized(one, "dynamic_range", tmp_path), MODES["dynamic_range"].logit_distance
+    assert _away(ask, source, expected) <= most
+    assert _away(ask, plant(source, change), expected) > 2 * most
+
+
+def test_zero_points_shifted(
+    ask: Ask, one: Path, plant: Plant, samples: Any, expected: np.ndarray, tmp_path: Path
+) -> None:
+    """Of what dense layers compute, by an eighth of what int8 can hold. One layer can bear it."""
+
+    def change(model: Any) -> None:
+        for operator in _operators(model, "FULLY_CONNECTED", "encoder.layer"):
+            scales = model.subgraphs[0].tensors[operator.outputs[0]].quantization
+            scales.zeroPoint = np.clip(scales.zeroPoint + 32, -128, 127)
+
+    source = _quantized(one, "full_integer", tmp_path, samples)
+    most = MODES["full_integer"].logit_distance
+    assert _away(ask, source, expected) <= most
+    assert _away(ask, plant(source, change), expected) > 2 * most
+
+
+def test_an_unclipped_mask_is_told_by_its_scale(
+    ask: Ask, one: Path, plant: Plant, samples: Any, expected: np.ndarray, tmp_path: Path
+) -> None:
+    """-10000, as models are trained: right in float32, and nothing is left of a score in int8."""
+    source = plant(one, lambda model: _set_mask(model, -10000.0))
+    assert _away(ask, source, expected) <= MODES["float32"].logit_distance
+    path = _quantized(source, "full_integer", tmp_path, samples)
+    assert min(least for least, _ in inspect(path).mask_ranges) == pytest.approx(-10000, rel=0.01)
+    assert _away(ask, path, expected) > MODES["full_integer"].logit_distance
