@@ -187,8 +187,8 @@ MODES: Mapping[str, Mode] = MappingProxyType(
                 rule(8, operation="EMBEDDING_LOOKUP"),
                 FLOAT_LOGITS,
             ),
-            "as full_integer, with activations of 16 bits: nearly float32's answers, by kernels that "
-            "take ten times as long",
+            "as full_integer, with activations of 16 bits: nearly float32's answers, by kernels "
+            "that take ten times as long",
         ),
         "int4": Mode(
             ("int4",), "float32", (0.12, 0.16), 97.0,
