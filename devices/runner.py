@@ -197,7 +197,8 @@ class Classifier:
             self.interpreter.allocate_tensors()
             self.signatures = self._bind(len(label_names))
         except (ValueError, RuntimeError) as error:
-            raise Refused("load", f"{runtime} refuses {flatbuffer}: {error}") from error
+            said = "\n".join(dict.fromkeys(str(error).splitlines()))  # once for every tensor
+            raise Refused("load", f"{runtime} refuses {flatbuffer}: {said}") from error
         try:
             # `tokenizers` reports every fault as a bare Exception.
             self.tokenizer = Tokenizer.from_file(tokenizer)

@@ -199,8 +199,8 @@ MODES: Mapping[str, Mode] = MappingProxyType(
         ),
         "mixed": Mode(
             ("int8", "int4", "int2"), "float32", (0.06, 0.16), 95.0,
-            0.2,
-            1.5,
+            0.15,
+            1.0,
             (),
             "8, 4 or 2 bits a layer, as few as a budget permits: the checkpoint's mixed.json",
         ),
