@@ -24,6 +24,7 @@ from tweets.corpus import TweetsError
 from tweets.measures import scores
 from tweets.readers import read
 from tweets.splits import split
+from tweets.unlabelled import read_unlabelled
 
 ZOO = Path(__file__).parent / "zoo"
 _FAULTS = (
@@ -49,6 +50,14 @@ def main(argv: list[str] | None = None) -> int:
     distil.add_argument("--student", help="a student to go on from, instead of a fresh MobileBERT")
     distil.add_argument("--hidden-weight", type=float, default=1.0)
     distil.add_argument("--varied-share", type=float, default=0.0)
+    distil.add_argument("--layers", type=int, default=24)
+    distil.add_argument(
+        "--vocabulary", type=int, metavar="N", help="of the student: that many word pieces"
+    )
+    distil.add_argument(
+        "--unlabelled", type=Path, nargs="+", default=[], metavar="FILE",
+        help="further texts to learn the teacher's answers of: one a line (.txt), or a column text",
+    )  # fmt: skip
     record = commands.add_parser("record", help="write a checkpoint's card anew")
     record.add_argument("checkpoint", help=f"a fine-tuned checkpoint: {where}")
     record.add_argument("--out", type=Path, help="a folder for a copy of it with its card")
@@ -105,12 +114,14 @@ def _train(args: argparse.Namespace) -> int:
     hp = training.Hyperparameters(
         epochs=args.epochs, learning_rate=args.learning_rate, seed=args.seed,
         hidden_weight=getattr(args, "hidden_weight", 0.0),
-        varied_share=getattr(args, "varied_share", 0.0),
+        varied_share=getattr(args, "varied_share", 0.0), layers=getattr(args, "layers", 24),
+        vocabulary=getattr(args, "vocabulary", None),
     )  # fmt: skip
     if args.command == "finetune":
         training.finetune(args.checkpoint, splits, args.out, hp)
     else:
-        training.distil(args.teacher, splits, args.out, hp, args.student)
+        more = read_unlabelled(args.unlabelled, splits) if args.unlabelled else None
+        training.distil(args.teacher, splits, args.out, hp, student=args.student, unlabelled=more)
     print(f"checkpoint and card: {args.out}")
     return 0
 

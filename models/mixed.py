@@ -111,13 +111,19 @@ def load(checkpoint: Checkpoint) -> Recipe:
     search_again = f"python -m fixtures mixed {checkpoint.source.said}"
     try:
         body: dict[str, Any] = json.loads(path.read_text())
+        body |= {"budget": Budget(**body["budget"]), "cost": Cost(**body["cost"])}
+        body["alone"] = {
+            width: {group: Cost(**cost) for group, cost in costs.items()}
+            for width, costs in body["alone"].items()
+        }
         recipe = Recipe(**body)
     except FileNotFoundError:
         raise QuantizeError(
             f"{path}: no recipe; mode mixed is found by measuring: {search_again}"
         ) from None
-    except (ValueError, TypeError) as error:
-        raise QuantizeError(f"{path}: no recipe ({error}); find it again: {search_again}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        told = f"{path}: no recipe ({error!r}); find it again: {search_again}"
+        raise QuantizeError(told) from None
     if recipe.weights_sha256 != checkpoint.weights_sha256:
         raise QuantizeError(f"{path}: found for other weights; find it again: {search_again}")
     return recipe
@@ -217,8 +223,8 @@ def _compare(
     right = [np.mean(x.argmax(1) == np.array(labels)) for x in (theirs, ours)]
     return Cost(
         tweets=len(labels),
-        agreement=100 * float(np.mean(ours.argmax(1) == theirs.argmax(1))),
-        drop=100 * float(right[0] - right[1]),
+        agreement=round(100 * float(np.mean(ours.argmax(1) == theirs.argmax(1))), 6),
+        drop=round(100 * float(right[0] - right[1]), 6),
         loss=float((np.exp(theirs) * (theirs - ours)).sum(1).mean()),
         weight_bytes=weight_bytes,
     )

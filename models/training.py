@@ -13,7 +13,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -40,12 +40,13 @@ from models.checkpoint import FILES as JUDGED
 from models.checkpoint import MAX_TOKENS
 from models.errors import CardError, CheckpointError, SaveError
 from models.hub import FILES, Source, locate
+from models.vocabulary import FIRST_WORD, numbers_in, smaller
 from tweets.corpus import Corpus
 from tweets.measures import accuracy, balanced_accuracy, scores
 from tweets.splits import Splits
+from tweets.unlabelled import Unlabelled
 
 UNLABELLED = -100  # PyTorch's own mark of a label that does not count
-FIRST_WORD = 999  # "!": what comes before it in BERT's uncased vocabulary is special or unused
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Hyperparameters:
     hidden_weight: float = 1.0
     varied_share: float = 0.0
     seed: int = 0
+    layers: int = 24
+    vocabulary: int | None = None
 
 
 def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
@@ -94,21 +97,30 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
 
 
 def distil(
-    teacher: str, splits: Splits, out: Path, hp: Hyperparameters, student: str | None = None
+    teacher: str,
+    splits: Splits,
+    out: Path,
+    hp: Hyperparameters,
+    *,
+    student: str | None = None,
+    unlabelled: Unlabelled | None = None,
 ) -> Card:
     """Train a MobileBERT from nothing but a fine-tuned teacher and the train split.
 
-    ``student``: a checkpoint that learned from such a teacher before, to go on from.
+    ``student``: a checkpoint that learned from such a teacher before, to go on from; of one that
+    has more than ``layers``, evenly spaced ones are kept. ``unlabelled``: further texts, of which
+    the teacher's answer is learned. Of a ``vocabulary`` the student knows that many of the
+    teacher's word pieces (`models.vocabulary`); the teacher reads the same pieces as it does.
 
     Loss: KL divergence to the teacher's logits at ``temperature`` (Hinton et al. 2015), half the
     cross-entropy, and ``hidden_weight`` times the mean squared distance between projected hidden
-    states of every fourth student layer and the teacher's layer-normalised ones (Jiao et al. 2020).
-    ``varied_share`` of the tweets are varied (see `Varied`): of those only the teacher's answer
-    is learned.
+    states of evenly spaced student layers, one for each of the teacher's, and the teacher's
+    layer-normalised ones (Jiao et al. 2020). ``varied_share`` of the tweets are varied (see
+    `Varied`): of those only the teacher's answer is learned.
 
     Raises:
         CheckpointError: a checkpoint cannot be read, tells other classes than the tweets, or the
-            student's vocabulary is not the teacher's.
+            student knows a word piece that the teacher does not, or it has fewer than ``layers``.
         SaveError: no space left; what was written whole is kept.
     """
     names = splits.train.label_names
@@ -121,28 +133,62 @@ def distil(
     if student:
         known = locate(student)
         start["student"] = known.said
-        learner = _known_student(known, tokenizer, names)
+        learner, own = _known_student(known, tokenizer, names, hp.layers)
     else:
-        learner = fresh_mobilebert(teacher_model, names)
-    model = Distillation(learner, teacher_model, hp)
-    trainer = _trainer(model, tokenizer, splits, out, hp)
+        learner, own = fresh_mobilebert(teacher_model, names, hp.layers), tokenizer
+    if hp.vocabulary:
+        larger, own = own, smaller(own, splits.train.texts, hp.vocabulary)
+        _keep_words(learner, numbers_in(larger, own))
+    pieces = torch.tensor(numbers_in(tokenizer, own))
+    if not torch.accelerator.is_available():
+        learner.set_attn_implementation("eager")  # on a CPU a fifth faster: the tweets are short
+    model = Distillation(learner, teacher_model, pieces, hp)
+    trainer = _trainer(model, own, splits, out, hp)
+    if unlabelled:
+        start["unlabelled"] = unlabelled.said
+        more = _tokens(unlabelled.texts, [UNLABELLED] * len(unlabelled.texts), own)
+        trainer.train_dataset = concatenate_datasets([trainer.train_dataset, more])
     if hp.varied_share:
-        table = teacher_model.get_input_embeddings().weight.detach()
+        table = teacher_model.get_input_embeddings().weight.detach()[pieces]
         trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
     _run(trainer, out, start, hp, splits)
-    return _finish(learner, tokenizer, splits, out, _provenance(start, hp))
+    return _finish(learner, own, splits, out, _provenance(start, hp))
 
 
-def _known_student(found: Source, tokenizer: Any, names: tuple[str, ...]) -> Any:
-    """A student, if its word pieces are those of the teacher's tokenizer and its classes theirs."""
+def _known_student(
+    found: Source, tokenizer: Any, names: tuple[str, ...], layers: int
+) -> tuple[Any, Any]:
+    """A student and its tokenizer, if the teacher's ``tokenizer`` has all its word pieces and the
+    classes are the same; of its layers ``layers``, evenly spaced, the last among them."""
     own = _tokenizer(found)
-    if own.get_vocab() != tokenizer.get_vocab():
+    if numbers_in(tokenizer, own) is None:
         raise CheckpointError(
             f"{found.said}: its vocabulary is not the teacher's, so the two would read different "
-            "tweets; distil into a student of the teacher's own vocabulary"
+            "tweets; distil into a student of the teacher's own vocabulary, or of a part of it"
         )
     _require_labels(found, names, "distil into a student that learned these classes")
-    return _model(found, own)
+    model = _model(found, own)
+    has = model.config.num_hidden_layers
+    if has < layers:
+        raise CheckpointError(
+            f"{found.said}: it has {has} layers, {layers} are to be trained; say --layers {has}"
+        )
+    kept = [(i + 1) * has // layers - 1 for i in range(layers)]
+    encoder = model.base_model.encoder
+    encoder.layer = torch.nn.ModuleList(encoder.layer[i] for i in kept)
+    model.config.num_hidden_layers = layers
+    return model, own
+
+
+def _keep_words(model: Any, rows: list[int] | None) -> None:
+    """Cut a model's embedding to ``rows``, in that order."""
+    table = model.get_input_embeddings().weight.detach()[rows]
+    model.set_input_embeddings(
+        torch.nn.Embedding.from_pretrained(
+            table, freeze=False, padding_idx=model.config.pad_token_id
+        )
+    )
+    model.config.vocab_size = len(table)
 
 
 def _require_labels(found: Source, names: tuple[str, ...], do: str) -> None:
@@ -223,11 +269,14 @@ def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: A
     return model
 
 
-def fresh_mobilebert(teacher: Any, names: tuple[str, ...]) -> MobileBertForSequenceClassification:
-    """MobileBERT (24 layers, 24.6M parameters) whose word embeddings are the teacher's first 128
+def fresh_mobilebert(
+    teacher: Any, names: tuple[str, ...], layers: int
+) -> MobileBertForSequenceClassification:
+    """MobileBERT (24 layers: 24.6M parameters) whose word embeddings are the teacher's first 128
     principal components; dense weights from a normal of half the fan-in scale."""
     config = MobileBertConfig(
         vocab_size=teacher.config.vocab_size,
+        num_hidden_layers=layers,
         classifier_activation=False,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -254,15 +303,16 @@ def fresh_mobilebert(teacher: Any, names: tuple[str, ...]) -> MobileBertForSeque
 class Distillation(torch.nn.Module):
     """A student, the teacher it learns from, and the projections between their widths."""
 
-    def __init__(self, student: Any, teacher: Any, hp: Hyperparameters) -> None:
+    def __init__(self, student: Any, teacher: Any, pieces: Any, hp: Hyperparameters) -> None:
+        """``pieces``: int64, of each piece of the student's the number that the teacher has."""
         super().__init__()
+        self.register_buffer("pieces", pieces, persistent=False)
         self.student, self.hp = student, hp
         self._teacher = [teacher.eval()]  # in a list: neither trained nor saved with the student
-        self.every = student.config.num_hidden_layers // teacher.config.num_hidden_layers
         width = (student.config.hidden_size, teacher.config.hidden_size)
-        self.projections = torch.nn.ModuleList(
-            torch.nn.Linear(*width) for _ in range(teacher.config.num_hidden_layers)
-        )
+        layers, of = teacher.config.num_hidden_layers, student.config.num_hidden_layers
+        self.learns_from = [(i + 1) * of // layers for i in range(layers)]  # 0: the embeddings
+        self.projections = torch.nn.ModuleList(torch.nn.Linear(*width) for _ in range(layers))
 
     def forward(self, input_ids: Any, attention_mask: Any, labels: Any, **_: Any) -> Any:
         tokens = {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -270,6 +320,7 @@ class Distillation(torch.nn.Module):
         if not self.training:
             return {"loss": F.cross_entropy(answer.logits, labels), "logits": answer.logits}
         with torch.no_grad():
+            tokens["input_ids"] = self.pieces[input_ids]
             target = self._teacher[0](**tokens, output_hidden_states=True)
         loss = self._answers(answer.logits, target.logits, labels)
         if self.hp.hidden_weight:
@@ -290,7 +341,7 @@ class Distillation(torch.nn.Module):
         real = mask.bool()
         losses = [
             F.mse_loss(
-                project(states[self.every * (i + 1)][real]),
+                project(states[self.learns_from[i]][real]),
                 F.layer_norm(targets[i + 1][real], targets[i + 1].shape[-1:]),
             )
             for i, project in enumerate(self.projections)
@@ -302,8 +353,9 @@ class Varied:
     """Batches in which a share of the tweets has other words and no label: a teacher that knows
     more words than the train split shows can tell what they would mean.
 
-    A quarter of a varied tweet's pieces become one of their eight nearest neighbours in the
-    teacher's embedding table (after Jiao et al. 2020). Only while ``model`` trains.
+    Every other varied tweet ends with the second half of another one. Of each a quarter of the
+    pieces become one of their eight nearest neighbours in the teacher's embedding table (after
+    Jiao et al. 2020). Only while ``model`` trains.
     """
 
     def __init__(self, collate: Any, model: torch.nn.Module, table: Any, share: float) -> None:
@@ -312,17 +364,30 @@ class Varied:
         self.neighbours = nearest(table, 8)
 
     def __call__(self, tweets: list[dict[str, Any]]) -> Any:
-        batch = self.collate(tweets)
         if not self.model.training:
-            return batch
+            return self.collate(tweets)
+        varied = torch.rand(len(tweets)) < self.share
+        joined = varied & (torch.rand(len(tweets)) < 0.5)
+        batch = self.collate(
+            [
+                _joined(tweet, tweets[i - 1]) if joined[i] else tweet
+                for i, tweet in enumerate(tweets)
+            ]
+        )
         ids = batch["input_ids"]
-        varied = torch.rand(len(ids)) < self.share
         pick = torch.randint(self.neighbours.shape[1], ids.shape)
         others = self.neighbours[ids, pick]
         change = varied[:, None] & (torch.rand(ids.shape) < 0.25) & (ids >= FIRST_WORD)
         batch["input_ids"] = torch.where(change, others, ids)
         batch["labels"] = torch.where(varied, UNLABELLED, batch["labels"])
         return batch
+
+
+def _joined(tweet: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The first half of one tweet's pieces and the second of another's, not longer than these."""
+    ids, end = tweet["input_ids"], other["input_ids"]
+    ids = ids[: len(ids) // 2] + end[len(end) // 2 :]
+    return {**tweet, "input_ids": ids, "attention_mask": [1] * len(ids)}
 
 
 def nearest(table: Any, count: int) -> Any:
@@ -365,10 +430,11 @@ def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpar
         weight_decay=hp.weight_decay,
         max_grad_norm=1.0,
         lr_scheduler_type="linear",
+        use_cpu=not torch.accelerator.is_available(),  # else bf16 is refused where there is no GPU
         bf16=_bfloat16_is_fast(),
         train_sampling_strategy="group_by_length",
         eval_strategy="steps",
-        eval_steps=200,
+        eval_steps=400,
         save_steps=200,
         save_total_limit=2,
         logging_steps=50,
@@ -380,21 +446,20 @@ def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpar
     return Trainer(
         model=model,
         args=args,
-        train_dataset=_tokens(splits.train, tokenizer),
-        eval_dataset=_tokens(splits.validation, tokenizer),
+        train_dataset=_tokens(splits.train.texts, splits.train.labels, tokenizer),
+        eval_dataset=_tokens(splits.validation.texts, splits.validation.labels, tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=4),
         compute_metrics=_metrics,
     )
 
 
-def _tokens(corpus: Corpus, tokenizer: Any) -> Dataset:
-    encoded = tokenizer(list(corpus.texts), truncation=True, max_length=MAX_TOKENS)
-    ids = encoded["input_ids"]
+def _tokens(texts: Sequence[str], labels: Sequence[int], tokenizer: Any) -> Dataset:
+    encoded = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)
     return Dataset.from_dict(
         {
-            "input_ids": ids,
+            "input_ids": encoded["input_ids"],
             "attention_mask": encoded["attention_mask"],
-            "labels": list(corpus.labels),
+            "labels": list(labels),
         }
     )
 
@@ -412,7 +477,8 @@ def _bfloat16_is_fast() -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     cpu = Path("/proc/cpuinfo")
-    return cpu.exists() and "amx_bf16" in cpu.read_text()
+    flags = set(cpu.read_text().split()) if cpu.exists() else set()
+    return not flags.isdisjoint({"amx_bf16", "avx512_bf16"})
 
 
 def _run(

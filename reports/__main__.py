@@ -31,7 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     gated.add_argument("run", type=Path)
     gated.add_argument("--baseline", type=Path, required=True)
     default = Tolerances()
-    for name, unit in (("size", "share"), ("points", "points"), ("time", "share")):
+    kinds = {"size": "share", "points": "points", "time": "share", "instructions": "share"}
+    for name, unit in kinds.items():
         gated.add_argument(
             f"--tolerance-{name}",
             type=_share,
@@ -78,7 +79,10 @@ def _run(options: argparse.Namespace) -> int:
         print(f"baseline: {options.out}")
         return 0
     tolerances = Tolerances(
-        options.tolerance_size, options.tolerance_points, options.tolerance_time
+        options.tolerance_size,
+        options.tolerance_points,
+        options.tolerance_time,
+        options.tolerance_instructions,
     )
     baseline = read_baseline(options.baseline)
     findings = gate(run, baseline, tolerances)
@@ -87,7 +91,8 @@ def _run(options: argparse.Namespace) -> int:
     print(
         f"{len(baseline['cases'])} cases of the baseline against {len(run['cases'])} of the run: "
         f"{regressions} regressions (tolerances: {tolerances.size:.1%} of the bytes, "
-        f"{tolerances.points} points, {tolerances.time:.0%} of the time ratio)"
+        f"{tolerances.points} points, {tolerances.time:.0%} of the time ratio, "
+        f"{tolerances.instructions:.0%} of the instructions)"
     )
     return 1 if regressions else 0
 

@@ -25,12 +25,10 @@ def _megabytes(facts: Mapping[str, Any]) -> str:
     return MISSING if size is None else f"{size / 1e6:.1f}"
 
 
-def _p90(facts: Mapping[str, Any]) -> str:
-    """Measured, or for an emulated board the bracket of what is projected, and said to be."""
+def _projected(facts: Mapping[str, Any]) -> str | None:
+    """The bracket of an emulated board's p90, and that it is no measurement; None where it is."""
     low, high = (facts.get(f"projected_p90_{end}_ms") for end in ("low", "high"))
-    if facts.get("p90_ms") is not None or low is None or high is None:
-        return _figure("p90_ms", "{:.1f}")(facts)
-    return f"projected {low:.0f}–{high:.0f}"
+    return None if low is None or high is None else f"projected {low:.0f}–{high:.0f}"
 
 
 def _accuracy(facts: Mapping[str, Any]) -> str:
@@ -48,7 +46,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], str]], ...] = (
     ("accuracy", "% [95%]", _accuracy),
     ("bal.", "%", _figure("balanced_accuracy", "{:.1f}")),
     ("drop", "pt", _figure("drop_high", "≤{:.1f}")),
-    ("p90", "ms", _p90),
+    ("p90", "ms", _figure("p90_ms", "{:.1f}")),
     ("invoke", "ms", _figure("invoke_p90_ms", "{:.1f}")),
     ("tweets", "/s", _figure("tweets_per_s", "{:.1f}")),
     ("mem.", "MB", _figure("memory_mb", "{:.0f}")),
@@ -72,10 +70,12 @@ def _rows(verdicts: Sequence[CaseVerdict]) -> list[list[str]]:
 
 
 def _conclusion(found: CaseVerdict) -> str:
-    """The verdict, its first reason, and how many more there are."""
+    """The verdict, what is only projected, the first reason, and how many more there are."""
     reasons = found["reasons"]
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-    return found["verdict"] + (f" – {reasons[0]}{more}" if reasons else "")
+    projected = _projected(found["facts"])
+    time = f" (p90 {projected} ms)" if projected else ""
+    return found["verdict"] + time + (f" – {reasons[0]}{more}" if reasons else "")
 
 
 def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
@@ -230,7 +230,7 @@ def paper(data: VerdictFile) -> str:
                 *(_ratios(about, size) if size else [MISSING] * 2),
                 *(_figure(f, "{:.1f}")(facts) for f in percents),
                 _drop(data, found),
-                _p90(facts),
+                _projected(facts) or _figure("p90_ms", "{:.1f}")(facts),
                 _figure("tweets_per_s", "{:.1f}")(facts),
                 _figure("memory_mb", "{:.0f}")(facts),
                 found["verdict"],

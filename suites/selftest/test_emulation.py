@@ -1,0 +1,340 @@
+"""An emulated board: its own binaries answer, its memory is imposed, its instructions counted.
+
+What runs under QEMU runs the shipped candidate; each takes seconds once the board is provisioned.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices import cost, emulation, memory_limit, operators
+from devices.__main__ import main
+from devices.answers import require_answers
+from devices.board import Board, choose, emulated
+from devices.cost import instructions
+from devices.errors import (
+    DeviceError,
+    OutOfMemoryError,
+    ProvisionError,
+    SilentlyWrongError,
+)
+from devices.memory_limit import MemoryLimits, memory_limits
+from devices.profile import profiles
+from devices.provision import RUNTIMES
+from models.card import Card
+from models.checkpoint import Checkpoint
+from models.flatbuffer import FLATBUFFER
+from models.modes import flatbuffer, quantize, rule
+from models.sharing import share
+from models.store import Store
+from tweets.corpus import Corpus
+
+BOARDS = [name for name in profiles() if name != "host"]
+# Of the shipped candidate in dynamic range, ai-edge-litert 2.1.0, a tweet of 24 tokens.
+INSTRUCTIONS = 161_390_000
+
+
+@pytest.fixture(scope="module")
+def pi4(store: Store) -> Board:
+    return emulated("pi4", store.root)
+
+
+@pytest.fixture(scope="module")
+def dynamic_range(checkpoint: Checkpoint, store: Store) -> Path:
+    return flatbuffer("dynamic_range", checkpoint, store)
+
+
+@pytest.fixture(scope="module")
+def short(evaluation: Corpus) -> list[int]:
+    """Two tweets that take little time and get different labels."""
+    return [i for i, text in enumerate(evaluation.texts) if len(text) <= 40][:2]
+
+
+# What it is
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_can_be_emulated_and_says_so(name: str, tmp_path: Path) -> None:
+    board = emulated(name, tmp_path)
+    about = board.machine.description
+    assert board.name == f"{name}@qemu"
+    assert "emulated" in about and "QEMU's cortex-a" in about
+    assert "Debian Bookworm's userland" in about
+    assert ("not JetPack 4" in about) == (name == "jetson_nano")
+    assert "cortex-a57" in about or name != "jetson_nano"
+
+
+def test_its_runtimes_are_named_and_probed(pi4: Board) -> None:
+    assert pi4.release("ai-edge-litert") == "ai-edge-litert==2.1.0"
+    for runtime in RUNTIMES:
+        assert operators.refused(["ADD v1"], pi4.release(runtime)) == []
+    # Newer than 2.1.0 and known to 2.3.0: the row is of the release that the board has.
+    assert operators.refused(["CONCATENATION v7"], pi4.release("ai-edge-litert"))
+    assert not operators.refused(["CONCATENATION v7"], RUNTIMES["ai-edge-litert"].requirements[0])
+
+
+def test_a_profile_without_a_cpu_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"host cannot be emulated: .* \[emulation\]"):
+        emulated("host", tmp_path)
+    with pytest.raises(DeviceError, match="name a board with -m"):
+        choose(["host"], [], tmp_path, emulate=True)
+
+
+# Provisioning
+
+
+def test_what_was_interrupted_is_made_anew_and_what_is_there_is_kept(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half").touch()
+        raise ProvisionError("the network")
+
+    def make(folder: Path) -> None:
+        assert not (folder / "half").exists()
+        (folder / "whole").touch()
+
+    for _ in range(2):
+        with pytest.raises(ProvisionError):
+            emulation._made(tmp_path, "thing", ["1"], fail)
+    folder = emulation._made(tmp_path, "thing", ["1"], make)
+    assert [path.name for path in folder.iterdir()] == ["whole"]
+    assert emulation._made(tmp_path, "thing", ["1"], fail) == folder
+    assert emulation._made(tmp_path, "thing", ["2"], make) != folder
+
+
+def test_two_processes_make_it_once(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        folders = pool.starmap_async(_make_slowly, [(tmp_path,)] * 2).get(timeout=60)
+    assert len(set(folders)) == 1
+    assert (folders[0] / "log").read_text() == "made\n"
+
+
+def _make_slowly(store: Path) -> Path:
+    return emulation._made(store, "thing", ["slow"], _append)
+
+
+def _append(folder: Path) -> None:
+    with (folder.parents[1] / "count").open("a") as log:
+        log.write("made\n")
+    shutil.copy(folder.parents[1] / "count", folder / "log")
+
+
+def test_a_machine_without_apt_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProvisionError, match="no apt-get: run it on Debian Bookworm"):
+        emulation.qemu(tmp_path)
+
+
+def test_a_qemu_of_another_version_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = tmp_path / "qemu-aarch64"
+    for said, taken in (("9.1.0", False), ("7.2.0", True), ("6.2.0", False)):
+        fake.write_text(f"#!/bin/sh\necho qemu-aarch64 version {said}\n")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/nowhere")
+        if taken:
+            assert emulation.qemu(tmp_path) == fake
+        else:  # then it looks for Debian's, and there is no apt
+            with pytest.raises(ProvisionError, match="no apt-get"):
+                emulation.qemu(tmp_path)
+
+
+# Answers
+
+
+def test_the_boards_own_binaries_answer_as_the_checkpoint_does(
+    pi4: Board, checkpoint: Checkpoint, dynamic_range: Path, card: Card, evaluation: Corpus,
+    short: list[int],
+) -> None:  # fmt: skip
+    """And its guard is in force: nothing of the runner is weaker for being emulated."""
+    with pi4.runner("ai-edge-litert") as runner:
+        loaded = runner.load(
+            dynamic_range, checkpoint.tokenizer, checkpoint.label_names, "ai-edge-litert"
+        )
+        answers = runner.classify(evaluation.take(short).texts)
+        assert loaded.machine == "aarch64"
+        assert (loaded.version, runner.environment()["numpy"]) == ("2.1.0", "1.26.4")
+        require_answers(answers.logits, np.array(card.logits)[short], "emulated")
+        assert answers.predictions.tolist() == [card.predictions[i] for i in short]
+        # Its translations are its only memory of that kind, and are told apart.
+        assert 10 < emulation.translations_mb(runner.pid) < 135
+        assert runner.guard().attempts == ()
+
+
+def test_the_guard_of_an_emulated_runner_sees_what_is_tried(
+    pi4: Board, store: Store, tmp_path: Path
+) -> None:
+    """Without QEMU's help: the limits and the namespace are this kernel's."""
+    attempt = (
+        "import socket, resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, lambda *_: print('SIGXFSZ'))\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n    open(sys.argv[1], 'wb', buffering=0).write(b'x')\n"
+        "except OSError as error: print(error.errno)\n"
+        "try:\n    socket.create_connection(('127.0.0.1', 9), 1)\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    command = emulation._bare(pi4.profile, store.root)
+    permitted = subprocess.run(["unshare", "-rn", "true"], check=False).returncode == 0
+    isolate = ["unshare", "-rn"] if permitted else []
+    done = subprocess.run(
+        [*isolate, *command, "-c", attempt, str(tmp_path / "file")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["SIGXFSZ", "27", "101" if isolate else "111"]
+
+
+def test_silent_zeros_are_caught_on_the_boards_own_runtime(
+    pi4: Board, checkpoint: Checkpoint, store: Store, card: Card, evaluation: Corpus,
+    short: list[int], tmp_path: Path,
+) -> None:  # fmt: skip
+    """tflite-runtime 2.14's aarch64 wheel too: one answer for every tweet."""
+    path = tmp_path / FLATBUFFER
+    source = flatbuffer("float32", checkpoint, store)
+    path.write_bytes(share(quantize(source, (rule(8, granularity="CHANNELWISE"),))))
+    with pi4.runner("tflite-runtime") as runner:
+        runner.load(path, checkpoint.tokenizer, checkpoint.label_names, "tflite-runtime")
+        answers = runner.classify(evaluation.take(short).texts)
+    with pytest.raises(SilentlyWrongError, match="to every one of 2 tweets, without an error"):
+        require_answers(answers.logits, np.array(card.logits)[short], "emulated")
+
+
+# Memory
+
+V1 = "5:memory:/job\n1:cpu:/\n"
+MOUNT_V1 = "32 31 0:29 / /cg/memory rw shared:1 - cgroup cgroup rw,memory\n"
+MOUNT_V2 = "33 31 0:30 / /cg rw shared:2 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "mounts", "controllers", "found"),
+    [
+        (V1, MOUNT_V1, {}, (1, "cg/memory/job")),
+        ("0::/a/b\n", MOUNT_V2, {"a/b": "memory pids"}, (2, "cg/a/b")),
+        # A cgroup with processes in it hands nothing on; the one above it does.
+        ("0::/a/b\n", MOUNT_V2, {"a": "cpu memory"}, (2, "cg/a")),
+        ("0::/a/b\n", MOUNT_V2, {"a": "cpu"}, "hands no memory controller on"),
+        (V1 + "0::/\n", MOUNT_V2 + MOUNT_V1, {}, (1, "cg/memory/job")),
+        (V1, "", {}, "the kernel has no memory controller"),
+        (None, "", {}, "no cgroups here"),
+    ],
+)
+def test_where_memory_can_be_limited(
+    own: str | None, mounts: str, controllers: dict[str, str], found: object, tmp_path: Path
+) -> None:
+    proc = tmp_path / "proc/self"
+    proc.mkdir(parents=True)
+    (proc / "mountinfo").write_text(mounts)
+    if own is not None:
+        (proc / "cgroup").write_text(own)
+    for folder in ("cg/memory/job", "cg/a/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder, names in controllers.items():
+        (tmp_path / "cg" / folder / "cgroup.subtree_control").write_text(names)
+    limits = memory_limits(tmp_path)
+    if isinstance(found, str):
+        assert isinstance(limits, str) and found in limits
+    else:
+        assert isinstance(limits, MemoryLimits)
+        assert (limits.version, limits.folder) == (found[0], tmp_path / found[1])  # type: ignore[index]
+
+
+@pytest.fixture
+def limits() -> MemoryLimits:
+    found = memory_limits()
+    if isinstance(found, str):
+        pytest.skip(f"no memory can be imposed here: {found}")
+    return found
+
+
+def test_a_process_gets_no_more_memory_than_its_limit(limits: MemoryLimits) -> None:
+    def take(megabytes: int) -> int:
+        command = [
+            *limits.confined(80_000_000),
+            sys.executable,
+            "-c",
+            f"b'x' * {megabytes}_000_000",
+        ]
+        return subprocess.run(command, check=False, timeout=60).returncode
+
+    assert take(40) == 0
+    assert take(160) == -9
+    memory_limit._remove_stale(limits.folder)
+    assert not list(limits.folder.glob(f"{memory_limit._NAME}-*"))
+
+
+def test_a_mode_that_does_not_fit_the_board_fails_there(
+    limits: MemoryLimits, pi4: Board, checkpoint: Checkpoint, store: Store
+) -> None:
+    """float32 on a Pi 4 of 200 MB."""
+    small = replace(pi4.profile, memory_mb=200)
+    board = replace(pi4, spec=lambda runtime: emulation.spec(small, runtime, store.root))
+    assert "200 MB imposed by a memory cgroup" in emulation.imposed(small)
+    path = flatbuffer("float32", checkpoint, store)
+    with (
+        pytest.raises(OutOfMemoryError, match="pi4@qemu ran out of memory"),
+        board.runner("ai-edge-litert") as runner,
+    ):
+        runner.load(path, checkpoint.tokenizer, checkpoint.label_names, "ai-edge-litert")
+
+
+def test_a_limit_that_cannot_be_imposed_is_said(
+    pi4: Board, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulation, "memory_limits", lambda: "/sys/fs/cgroup may not be written")
+    assert emulation.imposed(pi4.profile) == "memory not imposed: /sys/fs/cgroup may not be written"
+    assert emulation.command(pi4.profile, store.root)[0].endswith("qemu-aarch64")
+
+
+# Instructions
+
+
+def test_the_same_instructions_on_every_machine(
+    pi4: Board, checkpoint: Checkpoint, dynamic_range: Path, store: Store
+) -> None:
+    """Within a quarter of what the gate is to find, of what another machine once counted."""
+    found = instructions(
+        pi4.profile, "ai-edge-litert", store.root, flatbuffer=dynamic_range,
+        tokenizer=checkpoint.tokenizer, label_names=checkpoint.label_names, tokens=24,
+    )  # fmt: skip
+    assert list(found.instructions) == [24]
+    assert found.instructions[24] == pytest.approx(INSTRUCTIONS, rel=0.005)
+    assert found.spread < 0.002
+
+
+def test_a_plugin_that_cannot_be_compiled_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "SOURCE", tmp_path / "broken.c")
+    (tmp_path / "broken.c").write_text("int broken(")
+    with pytest.raises(ProvisionError, match=r"could not compile .*broken\.c"):
+        cost.plugin(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ProvisionError, match="takes a C compiler: `apt install gcc"):
+        cost.plugin(tmp_path)
+
+
+def test_the_command_says_what_is_projected(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    counted = cost.Cost({24: 150_000_000}, 0.0001)
+    monkeypatch.setattr("devices.__main__.instructions", lambda *_, **__: counted)
+    assert main(["cost", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "pi4 ai-edge-litert 24 tokens: 150.0 M instructions, projected 53 to 111 ms"
+    )
+    assert main(["cost", "a.tflite", "tokenizer.json", "--device", "pi6"]) == 2
+    assert "unknown device 'pi6'" in capsys.readouterr().err
