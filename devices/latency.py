@@ -128,9 +128,9 @@ def ratio_of_medians(
     """How many times as long ours took as theirs; both float64 (blocks, queries), seconds.
 
     Blocks were measured in turn, in so many sittings of as many blocks each, and block n of both
-    answered the same tweets. The figure of a sitting is the median over blocks of the ratio of their
-    medians, so that long tweets and a slow minute of the machine cancel out; that of all is their
-    geometric mean, so that what clings to one sitting's processes does. The bounds are a
+    answered the same tweets. The figure of a sitting is the median over blocks of the ratio of
+    their medians, so that long tweets and a slow minute of the machine cancel out; that of all is
+    their geometric mean, so that what clings to one sitting's processes does. The bounds are a
     bootstrap's over the blocks of each sitting. ValueError for other shapes, or fewer than eight
     blocks.
     """
