@@ -108,7 +108,7 @@ def machine(profile: Profile) -> Machine:
     return Machine(
         device=profile.name,
         model=f"{profile.description}, emulated",
-        cpu=f"QEMU's {_cpu(profile)}",
+        cpu=f"QEMU's {_cpu(profile)} under Bookworm",
         cores=profile.cores or 1,
         memory_mb=profile.memory_mb or 0,
         architecture="aarch64",

@@ -87,9 +87,10 @@ def inspect(path: Path) -> Contents:
             size = buffer.size if buffer.offset > 1 else _length(buffer.data)
             if size and tensor.buffer not in seen:
                 seen.add(tensor.buffer)
-                numbers += int(np.prod(tensor.shape)) if tensor.shape is not None else 1
+                shape = _shape(tensor)
+                numbers += int(np.prod(shape))
                 weight_bytes[dtype_of(tensor)] += size
-                if len(tensor.shape) > 1 and np.prod(tensor.shape) >= SMALL:
+                if len(shape) > 1 and np.prod(shape) >= SMALL:
                     large[dtype_of(tensor)] += 1
     first = model.subgraphs[0]
     produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]
@@ -183,6 +184,10 @@ def unpack(content: bytes, path: Path) -> Any:
     return model
 
 
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return () if tensor.shape is None else tuple(int(n) for n in tensor.shape)  # of a scalar
+
+
 def _mask_ranges(model: Any) -> tuple[tuple[float, float], ...]:
     found = []
     for definition in model.signatureDefs or ():
@@ -223,7 +228,7 @@ def _signature(model: Any, definition: Any) -> Signature:
 
     def described(entries: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
         return {
-            entry.name.decode(): (dtype_of(tensor), tuple(int(n) for n in tensor.shape))
+            entry.name.decode(): (dtype_of(tensor), _shape(tensor))
             for entry in entries
             for tensor in [tensors[entry.tensorIndex]]
         }

@@ -162,8 +162,9 @@ MODES: Mapping[str, Mode] = MappingProxyType(
             0.05,
             0.5,
             (rule(8),),
-            "one scale a tensor: with one a channel tflite-runtime 2.14 answers zeros, without an "
-            "error, and refuses the converter's own (FULLY_CONNECTED v12)",
+            "one scale a tensor, for both runtimes: with one a channel tflite-runtime 2.14 answers "
+            "wrongly, without an error, or refuses the converter's own (FULLY_CONNECTED v12), and "
+            "ai-edge-litert gains nothing that can be measured (docs/modes.md)",
         ),
         "full_integer": Mode(
             ("int8",), "int8", (0.24, 0.30), 97.0,
@@ -187,7 +188,7 @@ MODES: Mapping[str, Mode] = MappingProxyType(
                 FLOAT_LOGITS,
             ),
             "as full_integer, with activations of 16 bits: nearly float32's answers, by kernels "
-            "that are ten times slower; tflite-runtime 2.14 answers wrongly, without an error",
+            "that take ten times as long",
         ),
         "int4": Mode(
             ("int4",), "float32", (0.12, 0.16), 97.0,

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import pytest
 
 from devices.cost import Cost
+from devices.emulation import qemu, qemu_version
 from fixtures.cases import Case
+from models.store import Store
 from reports.decision import Estimate
 from reports.judge import Judge
 
@@ -21,9 +23,13 @@ MAX_SPREAD = 0.005
 
 
 @pytest.mark.only(emulated=True)
-def test_instructions_repeat(case: Case, cost_of: Callable[[Case], Cost], judge: Judge) -> None:
+def test_instructions_repeat(
+    case: Case, cost_of: Callable[[Case], Cost], store: Store, judge: Judge
+) -> None:
     """The shortest length counted twice."""
     cost = cost_of(case)
-    judge.facts(instructions={str(length): n for length, n in cost.instructions.items()})
+    counted = {str(length): n for length, n in cost.instructions.items()}
+    major, minor = qemu_version(qemu(store.root))
+    judge.facts(instructions=counted, emulator=f"QEMU {major}.{minor}")
     estimate = Estimate(cost.spread, "of a tweet's instructions", "two counts in one runner")
     judge.at_most("difference between two counts", estimate, MAX_SPREAD)

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from models.checkpoint import Checkpoint
-from models.flatbuffer import inspect
-from models.modes import MODES, flatbuffer, mode_of
+from models.modes import flatbuffer
 from models.store import Store
-from tweets.splits import Splits
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,13 +58,3 @@ def test_alone_what_needs_a_card_is_undecided(
     (found,) = (r for r in records if "like_its_checkpoint" in r["nodeid"])
     assert found["verdict"] == "undecided"
     assert "has no card" in found["reason"]
-
-
-def test_a_mode_is_read_from_the_dtypes(
-    checkpoint: Checkpoint, store: Store, splits: Splits
-) -> None:
-    for mode in MODES:
-        if mode == "mixed":
-            continue  # of its dtypes are others as well
-        made = flatbuffer(mode, checkpoint, store, splits.calibration)
-        assert mode_of(inspect(made)) == mode

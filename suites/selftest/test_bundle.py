@@ -213,11 +213,15 @@ def test_the_running_python_is_taken_only_with_a_bundle_and_only_if_it_has_the_r
         (["--mode=float32"], "--mode float32: unknown; there are dynamic_range"),
         (["--tweets=mine.csv"], "--tweets: --bundle brings its own"),
         (["--checkpoint=mine"], "--checkpoint: --bundle brings its own"),
+        (["--flatbuffer=BUNDLED"], "--flatbuffer: --bundle brings its own"),
     ],
 )
 def test_what_a_bundle_does_not_go_with_is_refused(
     file: Path, arguments: list[str], said: str
 ) -> None:
+    opened = bundle.open_bundle(file, file.parent / "store")
+    bundled = str(opened.flatbuffer(small_bundle.MODE))
+    arguments = [argument.replace("BUNDLED", bundled) for argument in arguments]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "host",
          f"--store={file.parent / 'store'}", f"--bundle={file}", *arguments],

@@ -23,6 +23,7 @@ from fixtures.cases import Case
 from fixtures.measured import Energy, Measured
 from models.flatbuffer import Contents
 from models.modes import MODES
+from models.store import Store
 from reports.decision import CannotRun, DoesNotShip, Invalid, Undecided, Verdict
 from reports.judge import Judge, worst_measured
 from tweets.corpus import Corpus
@@ -282,11 +283,20 @@ def test_a_projected_latency_is_never_held_against_a_budget(
     assert "p90_ms" not in judged._record["facts"]
 
 
-def test_instructions_that_do_not_repeat_do_not_ship(judged: Judge) -> None:
-    test_cost.test_instructions_repeat(PI4, lambda case: Cost({24: 100}, 0.001), judged)
-    assert judged._record["facts"]["instructions"] == {"24": 100}
+def test_instructions_that_do_not_repeat_do_not_ship(
+    judged: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_cost, "qemu", lambda store: Path("qemu"))
+    monkeypatch.setattr(test_cost, "qemu_version", lambda path: (7, 2))
+
+    def ask(spread: float, judge: Judge) -> None:
+        cost, store = Cost({24: 100}, spread), Store(Path("store"))
+        test_cost.test_instructions_repeat(PI4, lambda case: cost, store, judge)
+
+    ask(0.001, judged)
+    assert judged._record["facts"] == {"instructions": {"24": 100}, "emulator": "QEMU 7.2"}
     with pytest.raises(DoesNotShip, match="difference between two counts"):
-        test_cost.test_instructions_repeat(PI4, lambda case: Cost({24: 100}, 0.02), _fresh())
+        ask(0.02, _fresh())
 
 
 def test_another_label_than_on_this_machine_does_not_ship(judged: Judge) -> None:

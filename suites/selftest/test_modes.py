@@ -14,7 +14,7 @@ from models import calibration
 from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
 from models.flatbuffer import FLATBUFFER, inspect
-from models.modes import MODES, flatbuffer
+from models.modes import MODES, flatbuffer, mode_of
 from models.quantizer import calibrate, quantize
 from models.sharing import share
 from models.store import Store
@@ -35,13 +35,14 @@ def test_sharing_changes_no_answer(
     np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)
 
 
-@pytest.mark.parametrize("mode", ["int4", "full_integer"])
+@pytest.mark.parametrize("mode", ["int4", "full_integer", "int16x8"])
 def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
     mode: str, ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, expected: np.ndarray
 ) -> None:
     path = flatbuffer(mode, checkpoint, store, splits.calibration)
     found, promised = inspect(path), MODES[mode]
     assert promised.dtype_faults(found) == {}
+    assert mode_of(found) == mode
     assert found.signatures[0].outputs["logits"][0] == "float32"
     mean, worst = logit_distance(ask(LITERT, path).logits, expected)
     assert mean <= promised.logit_distance
