@@ -22,6 +22,8 @@ import numpy as np
 CONFIDENCE = 0.99
 # A change within this share of the other's time is none: what `ratio_of_medians` is held against.
 SAME_SPEED = 1.05
+# Of a comparison of two: each with processes of its own (devices.turns).
+SITTINGS = 2
 WARM_UP = 5
 
 
@@ -120,20 +122,30 @@ class Ratio:
     high: float
 
 
-def ratio_of_medians(ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0) -> Ratio:
+def ratio_of_medians(
+    ours: np.ndarray, theirs: np.ndarray, *, sittings: int = 1, seed: int = 0
+) -> Ratio:
     """How many times as long ours took as theirs; both float64 (blocks, queries), seconds.
 
-    Blocks were measured in turn, and block n of both answered the same tweets: the figure is the
-    median over blocks of the ratio of their medians, so that long tweets and a slow minute of the
-    machine cancel out. The bounds are a bootstrap's over blocks. ValueError for other shapes, or
-    fewer than eight blocks.
+    Blocks were measured in turn, in so many sittings of as many blocks each, and block n of both
+    answered the same tweets. The figure of a sitting is the median over blocks of the ratio of
+    their medians, so that long tweets and a slow minute of the machine cancel out; that of all is
+    their geometric mean, so that what clings to one sitting's processes does. The bounds are a
+    bootstrap's over the blocks of each sitting. ValueError for other shapes, or fewer than eight
+    blocks.
     """
-    if ours.shape != theirs.shape or ours.ndim != 2 or len(ours) < 8:
-        raise ValueError(f"blocks of {ours.shape} and {theirs.shape}: alike, and at least 8")
-    ratios = np.median(ours, axis=1) / np.median(theirs, axis=1)
-    drawn = np.random.default_rng(seed).integers(0, len(ratios), (2000, len(ratios)))
-    low, high = np.percentile(np.median(ratios[drawn], axis=1), [5, 95])
-    return Ratio(float(np.median(ratios)), float(low), float(high))
+    blocks = len(ours)
+    if ours.shape != theirs.shape or ours.ndim != 2 or blocks < 8 or blocks % sittings:
+        raise ValueError(
+            f"blocks of {ours.shape} and {theirs.shape}: alike, at least 8, and {sittings} sittings"
+        )
+    logs = np.log(np.median(ours, axis=1) / np.median(theirs, axis=1)).reshape(sittings, -1)
+    size = logs.shape[1]
+    drawn = np.random.default_rng(seed).integers(0, size, (2000, sittings, size))
+    again = np.take_along_axis(np.broadcast_to(logs, drawn.shape), drawn, axis=2)
+    low, high = np.percentile(np.median(again, axis=2).mean(axis=1), [5, 95])
+    value = np.median(logs, axis=1).mean()
+    return Ratio(*(float(np.exp(x)) for x in (value, low, high)))
 
 
 class VirtualClock:

@@ -1,21 +1,22 @@
 """Does the gate's statistic see what is there, and nothing else? An A/A check.
 
-The same FlatBuffer is timed as if it were two, many times over, each time by two fresh runners in
-turn; then once more with a regression planted in one of them. The statistic and the bound are those
-that a FlatBuffer is held against an older one by: told apart means that the interval of the ratio
-lies wholly beyond `latency.SAME_SPEED`.
+The same FlatBuffer is timed as if it were two, many times over, each time by fresh runners in
+turn; then as often with a regression planted in one of the two. The statistic and the bound are
+those that a FlatBuffer is held against an older one by: told apart means that the interval of the
+ratio lies wholly beyond `latency.SAME_SPEED`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from devices import health
 from devices.gateway import Runner
-from devices.latency import SAME_SPEED, TIERS, Ratio, ratio_of_medians
-from devices.turns import in_turn, warm_up
+from devices.latency import SAME_SPEED, SITTINGS, TIERS, Ratio, ratio_of_medians
+from devices.turns import in_turn
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,16 @@ def compare(
     `files`: the FlatBuffer and its tokenizer.
     """
     asked = [texts[n % len(texts)] for n in range(TIERS[tier].queries)]
+
+    @contextmanager
+    def opened() -> Iterator[Runner]:
+        with Runner(spec) as runner:
+            runner.load(*files, labels, runtime, threads)
+            yield runner
+
     for _ in range(times):
-        with Runner(spec) as ours, Runner(spec) as theirs:
-            for runner in (ours, theirs):
-                runner.load(*files, labels, runtime, threads)
-                warm_up(runner, asked)
-            before = health.snapshot()
-            turns = in_turn(ours, theirs, asked, slow_down=slow_down)
-            fault = health.verdict(before, health.snapshot(), runner_cpu_s=turns.cpu_seconds)
-        yield Comparison(ratio_of_medians(turns.ours, turns.theirs), slow_down, fault)
+        turns = in_turn(
+            opened, opened, asked, snapshot=lambda runner: health.snapshot(), slow_down=slow_down
+        )
+        ratio = ratio_of_medians(turns.ours, turns.theirs, sittings=SITTINGS)
+        yield Comparison(ratio, slow_down, turns.fault)

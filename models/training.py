@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from datasets import Dataset, concatenate_datasets
 from safetensors import SafetensorError
 from transformers import (
@@ -28,8 +27,6 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     DataCollatorWithPadding,
-    MobileBertConfig,
-    MobileBertForSequenceClassification,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -38,15 +35,21 @@ from transformers import (
 from models.card import Card, software_versions
 from models.checkpoint import FILES as JUDGED
 from models.checkpoint import MAX_TOKENS
+from models.distillation import (
+    UNLABELLED,
+    Distillation,
+    Varied,
+    fresh_mobilebert,
+    keep_layers,
+    keep_words,
+)
 from models.errors import CardError, CheckpointError, SaveError
 from models.hub import FILES, Source, locate
-from models.vocabulary import FIRST_WORD, numbers_in, smaller
+from models.vocabulary import numbers_in, smaller
 from tweets.corpus import Corpus
 from tweets.measures import accuracy, balanced_accuracy, scores
 from tweets.splits import Splits
 from tweets.unlabelled import Unlabelled
-
-UNLABELLED = -100  # PyTorch's own mark of a label that does not count
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,14 @@ def distil(
         learner, own = fresh_mobilebert(teacher_model, names, hp.layers), tokenizer
     if hp.vocabulary:
         larger, own = own, smaller(own, splits.train.texts, hp.vocabulary)
-        _keep_words(learner, numbers_in(larger, own))
+        keep_words(learner, numbers_in(larger, own))
     pieces = torch.tensor(numbers_in(tokenizer, own))
     if not torch.accelerator.is_available():
         learner.set_attn_implementation("eager")  # on a CPU a fifth faster: the tweets are short
-    model = Distillation(learner, teacher_model, pieces, hp)
+    model = Distillation(
+        learner, teacher_model, pieces,
+        temperature=hp.temperature, hidden_weight=hp.hidden_weight,
+    )  # fmt: skip
     trainer = _trainer(model, own, splits, out, hp)
     if unlabelled:
         start["unlabelled"] = unlabelled.said
@@ -173,22 +179,8 @@ def _known_student(
         raise CheckpointError(
             f"{found.said}: it has {has} layers, {layers} are to be trained; say --layers {has}"
         )
-    kept = [(i + 1) * has // layers - 1 for i in range(layers)]
-    encoder = model.base_model.encoder
-    encoder.layer = torch.nn.ModuleList(encoder.layer[i] for i in kept)
-    model.config.num_hidden_layers = layers
+    keep_layers(model, layers)
     return model, own
-
-
-def _keep_words(model: Any, rows: list[int] | None) -> None:
-    """Cut a model's embedding to ``rows``, in that order."""
-    table = model.get_input_embeddings().weight.detach()[rows]
-    model.set_input_embeddings(
-        torch.nn.Embedding.from_pretrained(
-            table, freeze=False, padding_idx=model.config.pad_token_id
-        )
-    )
-    model.config.vocab_size = len(table)
 
 
 def _require_labels(found: Source, names: tuple[str, ...], do: str) -> None:
@@ -267,140 +259,6 @@ def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: A
             f"{model.config.vocab_size}; use the tokenizer that it was trained with"
         )
     return model
-
-
-def fresh_mobilebert(
-    teacher: Any, names: tuple[str, ...], layers: int
-) -> MobileBertForSequenceClassification:
-    """MobileBERT (24 layers: 24.6M parameters) whose word embeddings are the teacher's first 128
-    principal components; dense weights from a normal of half the fan-in scale."""
-    config = MobileBertConfig(
-        vocab_size=teacher.config.vocab_size,
-        num_hidden_layers=layers,
-        classifier_activation=False,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        classifier_dropout=0.0,
-        num_labels=len(names),
-        id2label=dict(enumerate(names)),
-        label2id={name: i for i, name in enumerate(names)},
-    )
-    student = MobileBertForSequenceClassification(config)
-    with torch.no_grad():
-        for module in student.modules():
-            if isinstance(module, torch.nn.Linear):
-                module.weight.normal_(0.0, 0.5 * module.in_features**-0.5)
-        words = teacher.get_input_embeddings().weight
-        centred = words - words.mean(0)
-        basis = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -config.embedding_size :]
-        projected = centred @ basis
-        table = student.get_input_embeddings().weight
-        table.copy_(projected / projected.std() * 0.1)
-        table[config.pad_token_id] = 0
-    return student
-
-
-class Distillation(torch.nn.Module):
-    """A student, the teacher it learns from, and the projections between their widths."""
-
-    def __init__(self, student: Any, teacher: Any, pieces: Any, hp: Hyperparameters) -> None:
-        """``pieces``: int64, of each piece of the student's the number that the teacher has."""
-        super().__init__()
-        self.register_buffer("pieces", pieces, persistent=False)
-        self.student, self.hp = student, hp
-        self._teacher = [teacher.eval()]  # in a list: neither trained nor saved with the student
-        width = (student.config.hidden_size, teacher.config.hidden_size)
-        layers, of = teacher.config.num_hidden_layers, student.config.num_hidden_layers
-        self.learns_from = [(i + 1) * of // layers for i in range(layers)]  # 0: the embeddings
-        self.projections = torch.nn.ModuleList(torch.nn.Linear(*width) for _ in range(layers))
-
-    def forward(self, input_ids: Any, attention_mask: Any, labels: Any, **_: Any) -> Any:
-        tokens = {"input_ids": input_ids, "attention_mask": attention_mask}
-        answer = self.student(**tokens, output_hidden_states=True)
-        if not self.training:
-            return {"loss": F.cross_entropy(answer.logits, labels), "logits": answer.logits}
-        with torch.no_grad():
-            tokens["input_ids"] = self.pieces[input_ids]
-            target = self._teacher[0](**tokens, output_hidden_states=True)
-        loss = self._answers(answer.logits, target.logits, labels)
-        if self.hp.hidden_weight:
-            loss = loss + self.hp.hidden_weight * self._hidden(
-                answer.hidden_states, target.hidden_states, attention_mask
-            )
-        return {"loss": loss, "logits": answer.logits}
-
-    def _answers(self, logits: Any, target: Any, labels: Any) -> Any:
-        t = self.hp.temperature
-        soft = F.kl_div(
-            F.log_softmax(logits / t, -1), F.softmax(target / t, -1), reduction="batchmean"
-        )
-        hard = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
-        return t * t * soft + 0.5 * hard / len(labels)
-
-    def _hidden(self, states: Any, targets: Any, mask: Any) -> Any:
-        real = mask.bool()
-        losses = [
-            F.mse_loss(
-                project(states[self.learns_from[i]][real]),
-                F.layer_norm(targets[i + 1][real], targets[i + 1].shape[-1:]),
-            )
-            for i, project in enumerate(self.projections)
-        ]
-        return torch.stack(losses).mean()
-
-
-class Varied:
-    """Batches in which a share of the tweets has other words and no label: a teacher that knows
-    more words than the train split shows can tell what they would mean.
-
-    Every other varied tweet ends with the second half of another one. Of each a quarter of the
-    pieces become one of their eight nearest neighbours in the teacher's embedding table (after
-    Jiao et al. 2020). Only while ``model`` trains.
-    """
-
-    def __init__(self, collate: Any, model: torch.nn.Module, table: Any, share: float) -> None:
-        """``table``: the teacher's embedding table, float32 (pieces, width)."""
-        self.collate, self.model, self.share = collate, model, share
-        self.neighbours = nearest(table, 8)
-
-    def __call__(self, tweets: list[dict[str, Any]]) -> Any:
-        if not self.model.training:
-            return self.collate(tweets)
-        varied = torch.rand(len(tweets)) < self.share
-        joined = varied & (torch.rand(len(tweets)) < 0.5)
-        batch = self.collate(
-            [
-                _joined(tweet, tweets[i - 1]) if joined[i] else tweet
-                for i, tweet in enumerate(tweets)
-            ]
-        )
-        ids = batch["input_ids"]
-        pick = torch.randint(self.neighbours.shape[1], ids.shape)
-        others = self.neighbours[ids, pick]
-        change = varied[:, None] & (torch.rand(ids.shape) < 0.25) & (ids >= FIRST_WORD)
-        batch["input_ids"] = torch.where(change, others, ids)
-        batch["labels"] = torch.where(varied, UNLABELLED, batch["labels"])
-        return batch
-
-
-def _joined(tweet: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The first half of one tweet's pieces and the second of another's, not longer than these."""
-    ids, end = tweet["input_ids"], other["input_ids"]
-    ids = ids[: len(ids) // 2] + end[len(end) // 2 :]
-    return {**tweet, "input_ids": ids, "attention_mask": [1] * len(ids)}
-
-
-def nearest(table: Any, count: int) -> Any:
-    """Of each row of ``table`` the ``count`` rows of highest cosine similarity, itself left out;
-    rows before `FIRST_WORD` are nobody's neighbour. int64 (rows, count)."""
-    unit = F.normalize(table, dim=-1)
-    found = []
-    for rows in torch.arange(len(unit)).split(2048):
-        cosine = unit[rows] @ unit.T
-        cosine[:, :FIRST_WORD] = -2
-        cosine[torch.arange(len(rows)), rows] = -2
-        found.append(cosine.topk(count).indices)
-    return torch.cat(found)
 
 
 def record(model: Any, tokenizer: Any, corpus: Corpus) -> list[list[float]]:

@@ -214,7 +214,7 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
     factor: float, error: type[Exception] | None, pytestconfig: pytest.Config,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(test_latency.health, "verdict", lambda *_, **__: None)
+    monkeypatch.setattr("devices.health.verdict", lambda *_, **__: None)
     monkeypatch.setattr(
         test_latency, "inspect", lambda path: SimpleNamespace(large_weights={"int8": 9})
     )
@@ -240,7 +240,9 @@ def test_slower_than_the_baseline_flatbuffer_does_not_ship(
 
     if error is None:
         ask()
-        assert warmed[:2] == [5, 5] and not any(warmed[2:]), "its time is nobody's, and looks busy"
+        # Two of each sitting, before anything of it is timed.
+        assert [n for n, queries in enumerate(warmed) if queries] == [0, 1, 18, 19]
+        assert set(warmed) == {0, 5}
         ask(TWEETS.take(range(5)))
         with pytest.raises(Invalid, match="no float16"):
             ask(case=replace(CASE, mode="float16"))

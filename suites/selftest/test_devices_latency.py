@@ -68,6 +68,18 @@ def test_a_ratio_of_medians_forgives_a_slow_minute_and_sees_ten_percent() -> Non
 def test_a_ratio_needs_blocks_that_were_measured_in_turn() -> None:
     with pytest.raises(ValueError, match="alike"):
         ratio_of_medians(np.ones((16, 8)), np.ones((8, 16)))
+    with pytest.raises(ValueError, match="2 sittings"):
+        ratio_of_medians(np.ones((9, 8)), np.ones((9, 8)), sittings=2)
+
+
+def test_what_clings_to_the_processes_of_one_sitting_cancels_out() -> None:
+    random = np.random.default_rng(4)
+    ours, theirs = (random.normal(0.03, 0.0005, (16, 8)) for _ in range(2))
+    ours[:8] *= 1.06  # loaded first, and then second
+    theirs[8:] *= 1.06
+    found = ratio_of_medians(ours, theirs, sittings=2)
+    assert found.value == pytest.approx(1, abs=0.01)
+    assert 0.98 < found.low < found.high < 1.02
 
 
 @pytest.mark.benchmark(timer=CLOCK)

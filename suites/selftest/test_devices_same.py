@@ -3,39 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from devices import __main__ as command
 from devices import same
-from devices.latency import Ratio, ratio_of_medians
+from devices.latency import SITTINGS, Ratio, ratio_of_medians
 from devices.same import Comparison
 from devices.turns import BLOCK, in_turn
 
 
-def test_two_are_timed_in_turn_with_the_same_tweets() -> None:
-    asked: list[tuple[str, str]] = []
+class Machine:
+    """Opens made-up runners; the one that is loaded first is slower. What happens is noted."""
 
-    def runner(name: str, milliseconds: float) -> Any:
-        def measure(texts: list[str], slow_down: float, **_: Any) -> Any:
-            asked.append((name, texts[0]))
-            seconds = np.full(len(texts), milliseconds / 1e3 * (1 + slow_down))
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.timed: list[tuple[str, str]] = []
+        self._open = 0
+
+    @contextmanager
+    def runner(self, name: str) -> Iterator[Any]:
+        self.opened.append(name)
+        self._open += 1
+        milliseconds = 10.4 if self._open == 1 else 10.0
+
+        def measure(texts: list[str], warm_up: int, slow_down: float = 0.0, **_: Any) -> Any:
+            if not warm_up:
+                self.timed.append((name, texts[0]))
+            seconds = np.full(8, milliseconds / 1e3 * (1 + slow_down))
             return SimpleNamespace(seconds=seconds, cpu_seconds=1.0)
 
-        return SimpleNamespace(measure=measure)
+        yield SimpleNamespace(measure=measure)
+        self._open -= 1
 
-    texts = [f"tweet {n}" for n in range(8 * BLOCK + 3)]
-    turns = in_turn(runner("ours", 10), runner("theirs", 10), texts, slow_down=0.1)
-    assert [name for name, _ in asked[:4]] == ["ours", "theirs", "theirs", "ours"]
-    first, third = "tweet 0", f"tweet {BLOCK}"
-    assert [text for _, text in asked[:4]] == [first, first, third, third]
-    assert turns.ours.shape == turns.theirs.shape == (8, BLOCK)
-    assert turns.cpu_seconds == 16
-    assert ratio_of_medians(turns.ours, turns.theirs).value == pytest.approx(1.1)
+
+@pytest.mark.parametrize("slow_down", [0.0, 0.1])
+def test_two_are_timed_in_turn_and_neither_is_always_loaded_first(
+    slow_down: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter([None, "throttled"])
+    monkeypatch.setattr("devices.health.verdict", lambda *_, **__: next(faults))
+    machine = Machine()
+    turns = in_turn(
+        lambda: machine.runner("ours"), lambda: machine.runner("theirs"),
+        [f"tweet {n}" for n in range(16 * BLOCK + 3)],
+        snapshot=lambda runner: cast(Any, None), slow_down=slow_down,
+    )  # fmt: skip
+    assert machine.opened == ["ours", "theirs", "theirs", "ours"]
+    first, second = "tweet 0", f"tweet {BLOCK}"
+    assert machine.timed[:4] == [
+        ("ours", first), ("theirs", first), ("theirs", second), ("ours", second),
+    ]  # fmt: skip
+    assert turns.ours.shape == turns.theirs.shape == (16, BLOCK)
+    assert turns.fault == "throttled"
+    ratio = ratio_of_medians(turns.ours, turns.theirs, sittings=SITTINGS)
+    assert [ratio.low, ratio.value, ratio.high] == pytest.approx([1 + slow_down] * 3)
 
 
 @pytest.mark.parametrize(

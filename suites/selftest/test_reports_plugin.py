@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from fixtures import verdicts
+
 pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
@@ -457,3 +459,14 @@ def test_benchmarks_are_kept_beside_the_verdicts(house: House) -> None:
         "verdicts.md",
     ]
     result.stdout.fnmatch_lines(["report: *benchmark.json"])
+
+
+@pytest.mark.parametrize(
+    "group", ["", "@host-litert-float32", "@pi4@qemu-litert-float32", "@pi4@kitchen-litert-int4"]
+)
+def test_the_group_of_a_worker_is_no_part_of_a_test_s_id(group: str) -> None:
+    for test in (
+        "suites/test_it.py::test_it[pi4@qemu-litert-float32]",
+        "suites/test_it.py::test_it",
+    ):
+        assert verdicts._own_id(test + group) == test

@@ -19,7 +19,7 @@ from models.card import Card, file_sha256
 from models.checkpoint import open_checkpoint
 from models.errors import CheckpointError
 from models.hub import locate
-from models.vocabulary import numbers_in
+from models.vocabulary import FIRST_WORD, numbers_in
 from suites.selftest import made_up
 from suites.selftest.made_up import NAMES
 from tweets import splits as splits_room
@@ -29,7 +29,7 @@ from tweets.unlabelled import read_unlabelled
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch; tox -e selftest installs it")
 
-from models import training  # noqa: E402
+from models import distillation, training  # noqa: E402
 
 HP = training.Hyperparameters(epochs=2, learning_rate=5e-3, batch_size=16)
 
@@ -234,9 +234,11 @@ def test_distillation_pulls_the_student_to_its_teacher(tuned: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     teacher = AutoModelForSequenceClassification.from_pretrained(tuned, dtype=torch.float32)
-    student = training.fresh_mobilebert(_padded(teacher), NAMES, 24)
+    student = distillation.fresh_mobilebert(_padded(teacher), NAMES, 24)
     assert student.config.num_hidden_layers == 24
-    model = training.Distillation(student, teacher, torch.arange(73), HP)
+    model = distillation.Distillation(
+        student, teacher, torch.arange(73), temperature=2.0, hidden_weight=1.0
+    )
     ids = torch.randint(4, 60, (8, 10))
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids),
              "labels": torch.arange(8) % 3}  # fmt: skip
@@ -286,23 +288,23 @@ def test_a_training_of_something_else_is_not_gone_on_with(
 def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:
     import torch
 
-    first, width = training.FIRST_WORD, 16
+    first, width = FIRST_WORD, 16
     table = torch.randn(first + 40, width, generator=torch.Generator().manual_seed(1))
     table[first + 1 :: 2] = table[first::2] + 0.01  # every word has a twin beside it
-    near = training.nearest(table, 3)
+    near = distillation.nearest(table, 3)
     twins = torch.arange(first, first + 40, 2)
     assert (near[twins, 0] == twins + 1).all() and (near[twins + 1, 0] == twins).all()
     assert (near >= first).all()
     model = torch.nn.Module()
     tweets = [{"input_ids": [first] * 20, "attention_mask": [1] * 20, "labels": 1}] * 64
-    varied = training.Varied(_stacked, model, table, share=0.5)
+    varied = distillation.Varied(_stacked, model, table, share=0.5)
     varied.neighbours = near[:, :1]
     torch.manual_seed(0)
     found = varied(tweets)
     changed = (found["input_ids"] != first).any(1)
     assert (found["input_ids"][changed].unique() == torch.tensor([first, first + 1])).all()
     assert 16 < int(changed.sum()) < 48
-    assert (found["labels"][changed] == training.UNLABELLED).all()
+    assert (found["labels"][changed] == distillation.UNLABELLED).all()
     assert (found["labels"][~changed] == 1).all()
     model.eval()
     assert (varied(tweets)["input_ids"] == first).all()
@@ -313,8 +315,8 @@ def test_every_other_varied_tweet_ends_as_another() -> None:
         {"input_ids": [i] * 5 + [i + 100] * 5, "attention_mask": [1] * 10, "labels": 1}
         for i in range(64)
     ]
-    table = torch.eye(training.FIRST_WORD + 9)  # no piece before FIRST_WORD becomes another
-    varied = training.Varied(_stacked, torch.nn.Module(), table, share=0.5)
+    table = torch.eye(FIRST_WORD + 9)  # no piece before FIRST_WORD becomes another
+    varied = distillation.Varied(_stacked, torch.nn.Module(), table, share=0.5)
     torch.manual_seed(0)
     found = varied(tweets)
     starts, ends = found["input_ids"][:, :5], found["input_ids"][:, 5:] - 100
@@ -322,7 +324,7 @@ def test_every_other_varied_tweet_ends_as_another() -> None:
     joined = (ends != starts).all(1)
     assert 4 < int(joined.sum()) < 32
     assert (ends[joined] == starts.roll(1, 0)[joined]).all(), "with the end of the one before"
-    assert (found["labels"][joined] == training.UNLABELLED).all()
+    assert (found["labels"][joined] == distillation.UNLABELLED).all()
 
 
 def _stacked(tweets: list[dict[str, Any]]) -> Any:
@@ -370,7 +372,7 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
     teacher = made_up.write_bert(tmp_path / "teacher", NAMES, fillers=1200)
     student = _mobilebert(tmp_path / "student", teacher, 2)
     read: list[Any] = []
-    forward = training.Distillation.forward
+    forward = distillation.Distillation.forward
 
     def spied(self: Any, input_ids: Any, **rest: Any) -> Any:
         hook = self._teacher[0].register_forward_pre_hook(
@@ -381,7 +383,7 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
         finally:
             hook.remove()
 
-    monkeypatch.setattr(training.Distillation, "forward", spied)
+    monkeypatch.setattr(distillation.Distillation, "forward", spied)
     for start, out in ((student, "small"), (tmp_path / "small", "further")):
         status = main(["distil", str(teacher), "--student", str(start), "--layers", "2",
                        "--tweets", str(tmp_path / "tweets.csv"), "--vocabulary", "1100",
@@ -429,13 +431,13 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
         return status, said.out + said.err
 
     labels: list[int] = []
-    answers = training.Distillation._answers
+    answers = distillation.Distillation._answers
 
     def spied(self: Any, logits: Any, target: Any, of: Any) -> Any:
         labels.extend(of.tolist())
         return answers(self, logits, target, of)
 
-    monkeypatch.setattr(training.Distillation, "_answers", spied)
+    monkeypatch.setattr(distillation.Distillation, "_answers", spied)
     status, said = run(more, "1")
     assert status == 0, said
     card = Card.load(tmp_path / "out" / "card.json")
@@ -446,7 +448,7 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
     checkpoint = open_checkpoint(str(tmp_path / "out"))
     assert checkpoint.config["num_hidden_layers"] == 2
     checkpoint.weights()
-    assert labels.count(training.UNLABELLED) == len(kept.texts)
+    assert labels.count(distillation.UNLABELLED) == len(kept.texts)
     assert len(labels) == len(kept.texts) + len(splits.train)
     status, said = run(more, "2")
     assert status == 0, said
