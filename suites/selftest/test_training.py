@@ -90,6 +90,24 @@ def test_a_finished_training_is_not_begun_again(
     assert Card.load(tuned / "card.json").logits == before
 
 
+@pytest.mark.parametrize("lacks", [0.0, 0.7])
+def test_the_rare_are_heeded_as_validation_says(
+    splits: Splits, lacks: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that is right but for a share of the adjustment gets it, and no more."""
+    labels = tuple((0, 0, 0, 0, 0, 0, 1, 1, 2)[i % 9] for i in range(len(splits.train)))
+    uneven = dataclasses.replace(splits, train=dataclasses.replace(splits.train, labels=labels))
+    rarity = -np.log(np.array(list(uneven.train.counts().values())) / len(labels))
+    logits = 0.05 * np.eye(3)[list(splits.validation.labels)] - lacks * rarity
+    monkeypatch.setattr(training, "record", lambda *_: logits.tolist())
+    model = torch.nn.Module()
+    model.classifier = torch.nn.Linear(1, 3)
+    before = model.classifier.bias.detach().numpy().copy()
+    assert training._heed_the_rare(model, None, uneven) == lacks
+    added = model.classifier.bias.detach().numpy() - before
+    assert added == pytest.approx(lacks * rarity, abs=1e-5)
+
+
 def test_bfloat16_asks_for_no_gpu(
     tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
