@@ -188,7 +188,7 @@ def test_the_guard_of_an_emulated_runner_sees_what_is_tried(
     permitted = subprocess.run(["unshare", "-rn", "true"], check=False).returncode == 0
     isolate = ["unshare", "-rn"] if permitted else []
     done = subprocess.run(
-        [*isolate, *command, "-c", attempt, str(tmp_path / "file")],
+        [*isolate, *command, "-B", "-c", attempt, str(tmp_path / "file")],
         capture_output=True,
         text=True,
         timeout=60,
