@@ -45,8 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     where = "a folder, or a hub id (org/name, org/name@REVISION)"
     finetune = commands.add_parser("finetune", help="train an encoder on labelled tweets")
     finetune.add_argument("checkpoint", help=f"a checkpoint: {where}")
-    distil = commands.add_parser("distil", help="train a MobileBERT from a fine-tuned teacher")
-    distil.add_argument("teacher", help=f"a fine-tuned checkpoint: {where}")
+    distil = commands.add_parser("distil", help="train a MobileBERT from fine-tuned teachers")
+    distil.add_argument(
+        "teachers", nargs="+", metavar="teacher", help=f"a fine-tuned checkpoint: {where}"
+    )
     distil.add_argument("--student", help="a student to go on from, instead of a fresh MobileBERT")
     distil.add_argument("--hidden-weight", type=float, default=1.0)
     distil.add_argument("--varied-share", type=float, default=0.0)
@@ -121,7 +123,7 @@ def _train(args: argparse.Namespace) -> int:
         training.finetune(args.checkpoint, splits, args.out, hp)
     else:
         more = read_unlabelled(args.unlabelled, splits) if args.unlabelled else None
-        training.distil(args.teacher, splits, args.out, hp, student=args.student, unlabelled=more)
+        training.distil(args.teachers, splits, args.out, hp, student=args.student, unlabelled=more)
     print(f"checkpoint and card: {args.out}")
     return 0
 

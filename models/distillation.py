@@ -3,12 +3,15 @@ the tweets varied. `models.training` runs it."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
+from models.errors import CheckpointError
 from models.vocabulary import FIRST_WORD
 
 UNLABELLED = -100  # PyTorch's own mark of a label that does not count
@@ -45,12 +48,44 @@ def fresh_mobilebert(
     return student
 
 
-def keep_layers(model: Any, count: int) -> None:
-    """Cut a model to ``count`` of its layers, evenly spaced, the last among them."""
-    has, encoder = model.config.num_hidden_layers, model.base_model.encoder
-    kept = [(i + 1) * has // count - 1 for i in range(count)]
-    encoder.layer = torch.nn.ModuleList(encoder.layer[i] for i in kept)
+def of_depth(model: Any, count: int) -> None:
+    """Cut or deepen a model to ``count`` layers.
+
+    Cut, it keeps evenly spaced ones, the last among them. Deepened, which takes a MobileBERT, it
+    answers as before (after Chen et al. 2016): a new layer is a copy of the one below it that hands
+    on what it was given, until training gives its output bottleneck something to add.
+
+    Raises:
+        CheckpointError: another model than a MobileBERT would have to be deepened.
+    """
+    has, layers = model.config.num_hidden_layers, model.base_model.encoder.layer
+    if count > has and model.config.model_type != "mobilebert":
+        raise CheckpointError(
+            f"a {model.config.model_type} of {has} layers cannot be deepened to {count}; say "
+            f"--layers {has}, or go on from a MobileBERT"
+        )
+    if count <= has:
+        kept = [layers[(i + 1) * has // count - 1] for i in range(count)]
+    else:
+        below = [i * has // count for i in range(count)]
+        new = [i > 0 and below[i - 1] == below[i] for i in range(count)]
+        kept = [
+            _handing_on(layers[j]) if copied else layers[j]
+            for j, copied in zip(below, new, strict=True)
+        ]
+    model.base_model.encoder.layer = torch.nn.ModuleList(kept)
     model.config.num_hidden_layers = count
+
+
+def _handing_on(layer: Any) -> Any:
+    new = copy.deepcopy(layer)
+    leaves = new.output.bottleneck  # adds to what the layer was given, then scales and shifts it
+    with torch.no_grad():
+        leaves.dense.weight.zero_()
+        leaves.dense.bias.zero_()
+        leaves.LayerNorm.weight.fill_(1.0)
+        leaves.LayerNorm.bias.zero_()
+    return new
 
 
 def keep_words(model: Any, rows: list[int] | None) -> None:
@@ -65,21 +100,33 @@ def keep_words(model: Any, rows: list[int] | None) -> None:
 
 
 class Distillation(torch.nn.Module):
-    """A student, the teacher it learns from, and the projections between their widths."""
+    """A student, the teachers it learns from, and the projections from its width to the first's.
+
+    The teachers' answer is the mean of their probabilities; hidden states are the first one's.
+    """
 
     def __init__(
-        self, student: Any, teacher: Any, pieces: Any, *, temperature: float, hidden_weight: float
+        self,
+        student: Any,
+        teachers: Sequence[Any],
+        pieces: Sequence[Any],
+        *,
+        temperature: float,
+        hidden_weight: float,
     ) -> None:
-        """``pieces``: int64, of each piece of the student's the number that the teacher has."""
+        """``pieces``: int64, of each piece of the student's the number that each teacher has."""
         super().__init__()
-        self.register_buffer("pieces", pieces, persistent=False)
+        self.register_buffer("pieces", torch.stack(tuple(pieces)), persistent=False)
         self.student = student
         self.temperature, self.hidden_weight = temperature, hidden_weight
-        self._teacher = [teacher.eval()]  # in a list: neither trained nor saved with the student
-        width = (student.config.hidden_size, teacher.config.hidden_size)
-        layers, of = teacher.config.num_hidden_layers, student.config.num_hidden_layers
+        # A tuple hides them from the module: neither trained nor saved with the student.
+        self._teachers = tuple(teacher.eval() for teacher in teachers)
+        first = teachers[0].config
+        layers, of = first.num_hidden_layers, student.config.num_hidden_layers
         self.learns_from = [(i + 1) * of // layers for i in range(layers)]  # 0: the embeddings
-        self.projections = torch.nn.ModuleList(torch.nn.Linear(*width) for _ in range(layers))
+        self.projections = torch.nn.ModuleList(
+            torch.nn.Linear(student.config.hidden_size, first.hidden_size) for _ in range(layers)
+        )
 
     def forward(self, input_ids: Any, attention_mask: Any, labels: Any, **_: Any) -> Any:
         tokens = {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -87,20 +134,25 @@ class Distillation(torch.nn.Module):
         if not self.training:
             return {"loss": F.cross_entropy(answer.logits, labels), "logits": answer.logits}
         with torch.no_grad():
-            tokens["input_ids"] = self.pieces[input_ids]
-            target = self._teacher[0](**tokens, output_hidden_states=True)
-        loss = self._answers(answer.logits, target.logits, labels)
+            targets = [
+                teacher(
+                    input_ids=pieces[input_ids],
+                    attention_mask=attention_mask,
+                    output_hidden_states=True,
+                )
+                for teacher, pieces in zip(self._teachers, self.pieces, strict=True)
+            ]
+        loss = self._answers(answer.logits, [target.logits for target in targets], labels)
         if self.hidden_weight:
             loss = loss + self.hidden_weight * self._hidden(
-                answer.hidden_states, target.hidden_states, attention_mask
+                answer.hidden_states, targets[0].hidden_states, attention_mask
             )
         return {"loss": loss, "logits": answer.logits}
 
-    def _answers(self, logits: Any, target: Any, labels: Any) -> Any:
+    def _answers(self, logits: Any, targets: Sequence[Any], labels: Any) -> Any:
         t = self.temperature
-        soft = F.kl_div(
-            F.log_softmax(logits / t, -1), F.softmax(target / t, -1), reduction="batchmean"
-        )
+        taught = torch.stack([F.softmax(target / t, -1) for target in targets]).mean(0)
+        soft = F.kl_div(F.log_softmax(logits / t, -1), taught, reduction="batchmean")
         hard = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="sum")
         return t * t * soft + 0.5 * hard / len(labels)
 

@@ -40,8 +40,8 @@ from models.distillation import (
     Distillation,
     Varied,
     fresh_mobilebert,
-    keep_layers,
     keep_words,
+    of_depth,
 )
 from models.errors import CardError, CheckpointError, SaveError
 from models.hub import FILES, Source, locate
@@ -100,7 +100,7 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
 
 
 def distil(
-    teacher: str,
+    teachers: Sequence[str],
     splits: Splits,
     out: Path,
     hp: Hyperparameters,
@@ -108,46 +108,52 @@ def distil(
     student: str | None = None,
     unlabelled: Unlabelled | None = None,
 ) -> Card:
-    """Train a MobileBERT from nothing but a fine-tuned teacher and the train split.
+    """Train a MobileBERT from nothing but fine-tuned teachers and the train split.
 
     ``student``: a checkpoint that learned from such a teacher before, to go on from; of one that
-    has more than ``layers``, evenly spaced ones are kept. ``unlabelled``: further texts, of which
-    the teacher's answer is learned. Of a ``vocabulary`` the student knows that many of the
-    teacher's word pieces (`models.vocabulary`); the teacher reads the same pieces as it does.
+    has more than ``layers``, evenly spaced ones are kept, and one that has fewer is deepened
+    (`of_depth`). ``unlabelled``: further texts, of which the teachers' answer is learned. Of a
+    ``vocabulary`` the student knows that many of the first teacher's word pieces
+    (`models.vocabulary`); the teachers read the same pieces as it does.
 
-    Loss: KL divergence to the teacher's logits at ``temperature`` (Hinton et al. 2015), half the
-    cross-entropy, and ``hidden_weight`` times the mean squared distance between projected hidden
-    states of evenly spaced student layers, one for each of the teacher's, and the teacher's
-    layer-normalised ones (Jiao et al. 2020). ``varied_share`` of the tweets are varied (see
-    `Varied`): of those only the teacher's answer is learned. At the end the classifier's biases are
+    Loss: KL divergence to the mean of the teachers' probabilities at ``temperature`` (Hinton et al.
+    2015), half the cross-entropy, and ``hidden_weight`` times the mean squared distance between
+    projected hidden states of evenly spaced student layers, one for each of the first teacher's,
+    and its layer-normalised ones (Jiao et al. 2020). ``varied_share`` of the tweets are varied (see
+    `Varied`): of those only the teachers' answer is learned. At the end the classifier's biases are
     adjusted to how rare each class is (`_heed_the_rare`).
 
     Raises:
         CheckpointError: a checkpoint cannot be read, tells other classes than the tweets, or the
-            student knows a word piece that the teacher does not, or it has fewer than ``layers``.
+            student knows a word piece that a teacher does not, or is to be deepened and is no
+            MobileBERT.
         SaveError: no space left; what was written whole is kept.
     """
     names = splits.train.label_names
-    found = locate(teacher)
-    start = {"teacher": found.said}
+    sources = [locate(teacher) for teacher in teachers]
+    start = {"teacher": " ".join(found.said for found in sources)}
     set_seed(hp.seed)
-    _require_labels(found, names, "fine-tune the teacher on these tweets first")
-    tokenizer = _tokenizer(found)
-    teacher_model = _model(found, tokenizer)
+    for found in sources:
+        _require_labels(found, names, "fine-tune the teacher on these tweets first")
+    tokenizers = [_tokenizer(found) for found in sources]
+    models = [_model(*teacher) for teacher in zip(sources, tokenizers, strict=True)]
     if student:
         known = locate(student)
         start["student"] = known.said
-        learner, own = _known_student(known, tokenizer, names, hp.layers)
+        own = _tokenizer(known)
+        _require_labels(known, names, "distil into a student that learned these classes")
+        learner = _model(known, own)
     else:
-        learner, own = fresh_mobilebert(teacher_model, names, hp.layers), tokenizer
+        learner, own = fresh_mobilebert(models[0], names, hp.layers), tokenizers[0]
     if hp.vocabulary:
         larger, own = own, smaller(own, splits.train.texts, hp.vocabulary)
         keep_words(learner, numbers_in(larger, own))
-    pieces = torch.tensor(numbers_in(tokenizer, own))
+    pieces = [torch.tensor(numbers) for numbers in _taught(sources, tokenizers, own)]
+    of_depth(learner, hp.layers)
     if not torch.accelerator.is_available():
         learner.set_attn_implementation("eager")  # on a CPU a fifth faster: the tweets are short
     model = Distillation(
-        learner, teacher_model, pieces,
+        learner, models, pieces,
         temperature=hp.temperature, hidden_weight=hp.hidden_weight,
     )  # fmt: skip
     trainer = _trainer(model, own, splits, out, hp)
@@ -156,7 +162,7 @@ def distil(
         more = _tokens(unlabelled.texts, [UNLABELLED] * len(unlabelled.texts), own)
         trainer.train_dataset = concatenate_datasets([trainer.train_dataset, more])
     if hp.varied_share:
-        table = teacher_model.get_input_embeddings().weight.detach()[pieces]
+        table = models[0].get_input_embeddings().weight.detach()[pieces[0]]
         trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
     _run(trainer, out, start, hp, splits)
     share = _heed_the_rare(learner, own, splits)
@@ -164,26 +170,19 @@ def distil(
     return _finish(learner, own, splits, out, provenance)
 
 
-def _known_student(
-    found: Source, tokenizer: Any, names: tuple[str, ...], layers: int
-) -> tuple[Any, Any]:
-    """A student and its tokenizer, if the teacher's ``tokenizer`` has all its word pieces and the
-    classes are the same; of its layers ``layers``, evenly spaced, the last among them."""
-    own = _tokenizer(found)
-    if numbers_in(tokenizer, own) is None:
-        raise CheckpointError(
-            f"{found.said}: its vocabulary is not the teacher's, so the two would read different "
-            "tweets; distil into a student of the teacher's own vocabulary, or of a part of it"
-        )
-    _require_labels(found, names, "distil into a student that learned these classes")
-    model = _model(found, own)
-    has = model.config.num_hidden_layers
-    if has < layers:
-        raise CheckpointError(
-            f"{found.said}: it has {has} layers, {layers} are to be trained; say --layers {has}"
-        )
-    keep_layers(model, layers)
-    return model, own
+def _taught(sources: Sequence[Source], tokenizers: Sequence[Any], own: Any) -> list[list[int]]:
+    """Of each piece of the student's tokenizer ``own`` the number that each teacher has."""
+    found = []
+    for source, tokenizer in zip(sources, tokenizers, strict=True):
+        numbers = numbers_in(tokenizer, own)
+        if numbers is None:
+            raise CheckpointError(
+                f"{source.said}: the student's vocabulary is not this teacher's, so the two would "
+                "read different tweets; distil into a student of the teacher's own vocabulary, or "
+                "of a part of it, from teachers that share it"
+            )
+        found.append(numbers)
+    return found
 
 
 def _require_labels(found: Source, names: tuple[str, ...], do: str) -> None:

@@ -128,16 +128,16 @@ def test_bfloat16_asks_for_no_gpu(
 def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_path: Path) -> None:
     teacher = str(made_up.write_bert(tmp_path / "teacher", NAMES[::-1]))
     with pytest.raises(CheckpointError, match="fine-tune the teacher on these tweets first"):
-        training.distil(teacher, splits, tmp_path / "out", HP)
+        training.distil([teacher], splits, tmp_path / "out", HP)
     with pytest.raises(CheckpointError, match=f"python -m models finetune {encoder}"):
-        training.distil(encoder, splits, tmp_path / "out", HP)
+        training.distil([encoder], splits, tmp_path / "out", HP)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("names", "fillers", "said"),
     [
-        (NAMES, 61, "its vocabulary is not the teacher's, so the two would read different tweets"),
+        (NAMES, 61, "vocabulary is not this teacher's, so the two would read different tweets"),
         (("bad", "good"), 60, r"its labels \('bad', 'good'\) are not the tweets'"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_student_that_does_not_fit_its_teacher_is_refused(
     teacher = made_up.write_bert(tmp_path / "teacher", NAMES)
     student = made_up.write_bert(tmp_path / "student", names, fillers)
     with pytest.raises(CheckpointError, match=said):
-        training.distil(str(teacher), splits, tmp_path / "out", HP, student=str(student))
+        training.distil([str(teacher)], splits, tmp_path / "out", HP, student=str(student))
     assert not (tmp_path / "out").exists()
 
 
@@ -260,7 +260,7 @@ def test_distillation_pulls_the_student_to_its_teacher(tuned: Path) -> None:
     student = distillation.fresh_mobilebert(_padded(teacher), NAMES, 24)
     assert student.config.num_hidden_layers == 24
     model = distillation.Distillation(
-        student, teacher, torch.arange(73), temperature=2.0, hidden_weight=1.0
+        student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
     )
     ids = torch.randint(4, 60, (8, 10))
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids),
@@ -371,17 +371,66 @@ def _mobilebert(folder: Path, teacher: Path, layers: int) -> Path:
     return folder
 
 
+def _of_depth(folder: Path, layers: int) -> Any:
+    model = training._model(locate(str(folder)), [])
+    distillation.of_depth(model, layers)
+    return model.eval()
+
+
 def test_a_shallower_student_keeps_evenly_spaced_layers(tuned: Path, tmp_path: Path) -> None:
-    student = locate(str(_mobilebert(tmp_path / "deep", tuned, 6)))
-    tokenizer = training._tokenizer(student)
-    deep = training._known_student(student, tokenizer, NAMES, 6)[0].base_model.encoder.layer
-    shallow = training._known_student(student, tokenizer, NAMES, 4)[0]
+    student = _mobilebert(tmp_path / "deep", tuned, 6)
+    deep = _of_depth(student, 6).base_model.encoder.layer
+    shallow = _of_depth(student, 4)
     assert shallow.config.num_hidden_layers == 4
     for i, of in enumerate((0, 2, 3, 5)):
         kept = shallow.base_model.encoder.layer[i].state_dict()
         assert all(torch.equal(kept[name], x) for name, x in deep[of].state_dict().items())
-    with pytest.raises(CheckpointError, match="has 6 layers, 7 are to be trained; say --layers 6"):
-        training._known_student(student, tokenizer, NAMES, 7)
+
+
+def test_a_deeper_student_begins_with_the_same_answers_and_learns_in_every_layer(
+    tuned: Path, tmp_path: Path
+) -> None:
+    student = _mobilebert(tmp_path / "shallow", tuned, 2)
+    shallow, deep = _of_depth(student, 2), _of_depth(student, 5)
+    assert deep.config.num_hidden_layers == len(deep.base_model.encoder.layer) == 5
+    ids = torch.randint(4, 60, (8, 10))
+    mask = torch.ones_like(ids)
+    mask[:4, 6:] = 0
+    before = shallow(ids, mask).logits
+    assert before.std() > 0.001, "it tells no tweet from another: equal answers show nothing"
+    answers = deep(ids, mask)
+    assert torch.equal(before, answers.logits)
+    torch.nn.functional.cross_entropy(answers.logits, torch.arange(8) % 3).backward()
+    for layer in deep.base_model.encoder.layer:
+        assert layer.output.bottleneck.dense.weight.grad.abs().max() > 0
+
+
+def test_only_a_mobilebert_is_deepened(tuned: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be deepened to 3; say --layers 2"):
+        _of_depth(tuned, 3)
+
+
+def test_several_teachers_answer_with_the_mean_of_their_probabilities(tuned: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    teachers = [
+        AutoModelForSequenceClassification.from_pretrained(tuned, dtype=torch.float32)
+        for _ in range(2)
+    ]
+    ids = torch.randint(4, 60, (8, 10))
+    with torch.no_grad():
+        teachers[1].classifier.weight.neg_()
+        taught = sum(torch.softmax(each(ids).logits / 2, -1) for each in teachers) / 2
+    student = distillation.fresh_mobilebert(_padded(teachers[0]), NAMES, 24)
+    model = distillation.Distillation(
+        student, teachers, [torch.arange(73)] * 2, temperature=2.0, hidden_weight=0.0
+    )
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    nothing = torch.full((8,), distillation.UNLABELLED)
+    loss = model(**batch, labels=nothing)["loss"]
+    own = torch.log_softmax(student(ids).logits / 2, -1)
+    divergence = (taught * (taught.log() - own)).sum(-1).mean()
+    assert loss.item() == pytest.approx(4 * divergence.item(), rel=1e-3)
 
 
 def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
@@ -398,7 +447,7 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
     forward = distillation.Distillation.forward
 
     def spied(self: Any, input_ids: Any, **rest: Any) -> Any:
-        hook = self._teacher[0].register_forward_pre_hook(
+        hook = self._teachers[0].register_forward_pre_hook(
             lambda _, __, given: read.append((input_ids, given["input_ids"])), with_kwargs=True
         )
         try:
