@@ -64,9 +64,12 @@ def lines_of(run: VerdictFile, name: str | None = None) -> list[Line]:
     checkpoint instead.
 
     Raises:
-        ReportError: there is no such case, or the report does not say what was judged.
+        ReportError: there is no such case, a FlatBuffer was brought that was not made here, or the
+            report does not say what was judged.
     """
     about = run["subject"]
+    if "flatbuffer" in about:
+        raise ReportError(f"no line for the frontier: {about['flatbuffer']} was not made here")
     try:
         candidate = about["models"]["candidate, PyTorch"]
         _, tweets = about["splits"]["evaluation"].split("sha256 ")

@@ -76,6 +76,13 @@ def test_a_run_without_a_line_says_so(lacks: dict[str, str], tmp_path: Path) -> 
         frontier.lines_of(found)
 
 
+def test_a_brought_flatbuffer_is_not_taken_for_the_mode_of_its_checkpoint(tmp_path: Path) -> None:
+    found = cases.read(Path(run(tmp_path)))
+    found["subject"]["flatbuffer"] = "theirs.tflite, sha256 0"
+    with pytest.raises(schema.ReportError, match=r"theirs\.tflite, sha256 0 was not made here"):
+        frontier.lines_of(found)
+
+
 def test_a_bound_is_kept_by_size_and_by_both_upper_bounds(tmp_path: Path) -> None:
     [line] = frontier.lines_of(cases.read(Path(run(tmp_path))))
     assert line == frontier.Line(
