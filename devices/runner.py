@@ -248,6 +248,11 @@ class Classifier:
                     f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
                     f"name alone, and known are {', '.join(INPUTS)}"
                 )
+            if any(-1 in tensor["shape_signature"] for tensor in inputs.values()):
+                raise ValueError(
+                    f"signature {key!r}: its inputs have no fixed length; convert it with inputs "
+                    "of [1, LENGTH], a signature for each length"
+                )
             if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
                 raise ValueError(f"signature {key!r}: inputs must be [1, length], not {described}")
             dtypes = {tensor["dtype"] for tensor in described["inputs"].values()}

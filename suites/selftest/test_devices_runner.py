@@ -176,6 +176,25 @@ def test_names_that_tell_nothing_are_refused(
         fresh.load(path, files.tokenizer, LABELS, runtime)
 
 
+def test_a_length_that_is_not_fixed_is_refused(
+    runtime: str, fresh: Runner, files: Files, tmp_path: Path
+) -> None:
+    """Such a file says that it takes one token, and would be fed [SEP] alone."""
+
+    def change(model: Any) -> None:
+        for definition in model.signatureDefs:
+            tensors = model.subgraphs[definition.subgraphIndex].tensors
+            for tensor in definition.inputs:
+                tensors[tensor.tensorIndex].shapeSignature = [1, -1]
+
+    path = tmp_path / "dynamic.tflite"
+    path.write_bytes(rewritten(files.flatbuffer.read_bytes(), change))
+    with pytest.raises(
+        LoadError, match=r"no fixed length; convert it with inputs of \[1, LENGTH\]"
+    ):
+        fresh.load(path, files.tokenizer, LABELS, runtime)
+
+
 def test_a_tweet_goes_to_the_shortest_signature_it_fits(
     fresh: Runner, files: Files, runtime: str
 ) -> None:
