@@ -270,6 +270,21 @@ def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner: Runner) 
     assert 0 < timings.cpu_seconds <= timings.wall_seconds * 8
 
 
+def test_what_the_runner_does_before_the_queries_is_its_own_and_no_other_s(runner: Runner) -> None:
+    """Else a slow mode's warm-up is taken for another process that disturbs the measurement."""
+
+    def used() -> float:
+        ticks = Path(f"/proc/{runner.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    before = used()
+    timings = runner.measure(["good coffee"] * 20_000, min_queries=1, min_seconds=0, warm_up=2_000)
+    spent = used() - before
+    assert spent > 0.2, "too little to tell"
+    assert timings.all_cpu_seconds == pytest.approx(spent, rel=0.2)
+    assert timings.cpu_seconds < 0.1 * spent
+
+
 def test_without_warm_up_nothing_but_the_queries_is_answered(
     fresh: Runner, files: Files, runtime: str
 ) -> None:
