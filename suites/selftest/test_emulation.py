@@ -329,7 +329,7 @@ def test_a_tweet_is_not_charged_for_its_request_nor_for_the_first_answer() -> No
             none = np.zeros((1, 3), np.float32), np.zeros(1, np.int64), ("a", "b", "c")
             return Answers(*none, tokens, 0)
 
-        def measure(self, texts: list[str], *, min_queries: int, **_: float) -> None:
+        def measure(self, texts: list[str], *, min_queries: int, **more: float) -> None:
             nonlocal executed, asked
             executed += 1_000_000
             for _ in range(min_queries):
