@@ -115,8 +115,17 @@ def _marks(
 
 
 def _modes(axes: Any, lines: Sequence[Line]) -> None:
-    """The name of the mode above what has the same size."""
-    for size, mode in dict.fromkeys((x.bytes, x.mode) for x in lines):
-        top = max(_highest(x) for x in lines if x.bytes == size)
-        axes.annotate(mode, (size / 1e6, top), xytext=(0, 4), textcoords="offset points",
-                      ha="center", va="bottom", rotation=90, fontsize=8)  # fmt: skip
+    """The names of the modes above the lines; of sizes within 4%, side by side."""
+    groups: list[list[Line]] = []
+    for x in sorted(lines, key=lambda line: line.bytes):
+        if groups and x.bytes < 1.04 * groups[-1][0].bytes:
+            groups[-1].append(x)
+        else:
+            groups.append([x])
+    for group in groups:
+        names = "\n".join(dict.fromkeys(x.mode for x in group))
+        middle = (group[0].bytes * group[-1].bytes) ** 0.5 / 1e6
+        axes.annotate(
+            names, (middle, max(map(_highest, group))), xytext=(0, 4), textcoords="offset points",
+            ha="center", va="bottom", rotation=90, fontsize=8,
+        )  # fmt: skip
