@@ -87,15 +87,17 @@ class Timings:
     """A single-stream measurement on the runner's clock, in seconds.
 
     `seconds` float64 [queries] is text→label, `invoke` the interpreter alone within the same
-    queries. `cpu_seconds` (all threads) and `wall_seconds` span them. `load_seconds` is the cold
-    load (FlatBuffer and tokenizer, without imports), `first_seconds` the first tweet ever answered.
-    `readings`: seconds since the beginning, and the texts
-    of the meters' files. `ended` is when the measurement did, by this machine's time.time().
+    queries. `cpu_seconds` (all threads) and `wall_seconds` span them; `all_cpu_seconds` spans what
+    was done before them as well, warm-up and tokenization. `load_seconds` is the cold load
+    (FlatBuffer and tokenizer, without imports), `first_seconds` the first tweet ever answered.
+    `readings`: seconds since the beginning, and the texts of the meters' files. `ended` is when the
+    measurement did, by this machine's time.time().
     """
 
     seconds: np.ndarray
     invoke: np.ndarray
     cpu_seconds: float
+    all_cpu_seconds: float
     wall_seconds: float
     load_seconds: float
     first_seconds: float
@@ -419,6 +421,7 @@ class Runner:
             seconds=np.array(reply["seconds"]),
             invoke=np.array(reply["invoke"]),
             cpu_seconds=reply["cpu_seconds"],
+            all_cpu_seconds=reply["all_cpu_seconds"],
             wall_seconds=reply["wall_seconds"],
             load_seconds=self._load_seconds,
             first_seconds=reply["first_seconds"],

@@ -248,6 +248,11 @@ class Classifier:
                     f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
                     f"name alone, and known are {', '.join(INPUTS)}"
                 )
+            if any(-1 in tensor["shape_signature"] for tensor in inputs.values()):
+                raise ValueError(
+                    f"signature {key!r}: its inputs have no fixed length; convert it with inputs "
+                    "of [1, LENGTH], a signature for each length"
+                )
             if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
                 raise ValueError(f"signature {key!r}: inputs must be [1, length], not {described}")
             dtypes = {tensor["dtype"] for tensor in described["inputs"].values()}
@@ -385,6 +390,7 @@ class Classifier:
         Warm-up: at least so many queries, among them one of every length that the texts need,
         because a signature allocates its memory when first used. With ``warm_up`` 0 there is none.
         """
+        asked = time.process_time()
         by_length = {self.length_for(len(self.encode(text))): text for text in texts}
         warm = list(by_length.values()) if warm_up else []
         warm += [texts[n % len(texts)] for n in range(max(0, warm_up - len(warm)))]
@@ -416,6 +422,7 @@ class Classifier:
             "seconds": total,
             "invoke": alone,
             "cpu_seconds": cpu_seconds,
+            "all_cpu_seconds": time.process_time() - asked,
             "wall_seconds": wall_seconds,
             "first_seconds": self.first_seconds,
             "read": readings,

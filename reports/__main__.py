@@ -1,4 +1,4 @@
-"""Command line: show, compare and gate verdict files, and make baselines.
+"""Command line: show, compare and gate verdict files, make baselines and the frontier.
 
 Exit status: 0 no regression, 1 regression, 2 nothing valid to say (missing or unreadable file, no
 case in common, an invalid case).
@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import cases, render
+from reports import cases, frontier, render
 from reports.compare import compare
 from reports.gate import Tolerances, gate, read_baseline, write_baseline
-from reports.schema import ReportError
+from reports.schema import ReportError, write_text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     made = commands.add_parser("baseline", help="make a baseline of a run")
     made.add_argument("run", type=Path)
     made.add_argument("--out", type=Path, required=True)
+    drawn = commands.add_parser("frontier", help="size against drop, of many runs")
+    drawn.add_argument("run", type=Path, nargs="*", help="none: draw what the file has")
+    drawn.add_argument("--csv", type=Path, required=True, metavar="FILE", help="lines are updated")
+    drawn.add_argument("--plot", type=Path, metavar="SVG", help="drawn anew (group docs)")
+    drawn.add_argument("--name", help="call the checkpoint of these runs so")
     return parser
 
 
@@ -67,6 +72,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "compare":
         print(compare(cases.read(options.one), cases.read(options.other)))
         return 0
+    if options.command == "frontier":
+        return _frontier(options)
     run = cases.read(options.run)
     if options.command == "show":
         print(render.markdown(run) if options.markdown else render.terminal(run))
@@ -95,6 +102,22 @@ def _run(options: argparse.Namespace) -> int:
         f"{tolerances.instructions:.0%} of the instructions)"
     )
     return 1 if regressions else 0
+
+
+def _frontier(options: argparse.Namespace) -> int:
+    judged = [
+        line for run in options.run for line in frontier.lines_of(cases.read(run), options.name)
+    ]
+    lines = frontier.updated(frontier.read(options.csv), judged)
+    write_text(options.csv, frontier.to_csv(lines))
+    print(f"{len(judged)} judged, {len(lines)} in all: {options.csv}")
+    if options.plot:
+        from reports.plot import plot
+
+        plot(lines, options.plot)
+        print(options.plot)
+    print(*frontier.told(lines), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -129,6 +129,7 @@ def subject(data: VerdictFile) -> str:
     named = [
         f"{label} {about[field]}"  # type: ignore[literal-required]
         for label, field in (
+            ("FlatBuffer", "flatbuffer"),
             ("checkpoint", "checkpoint"),
             ("weights", "weights_sha256"),
             ("on", "corpus"),

@@ -108,6 +108,7 @@ class CaseVerdict(TypedDict):
 class Subject(TypedDict, total=False):
     """What was judged, on what, with what. Other keys may stand beside these."""
 
+    flatbuffer: str  # name and SHA-256 of one that was brought
     checkpoint: str
     weights_sha256: str
     corpus: str

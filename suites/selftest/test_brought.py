@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from models.card import file_sha256
 from models.checkpoint import Checkpoint
 from models.modes import flatbuffer
 from models.store import Store
@@ -48,7 +49,9 @@ def test_alone_what_needs_a_card_is_undecided(
         f"--labels={','.join(checkpoint.label_names)}", f"--report-dir={tmp_path}",
     )  # fmt: skip
     assert run.returncode == 1, run.stdout + run.stderr
-    records = json.loads((tmp_path / "verdicts.json").read_text())["records"]
+    report = json.loads((tmp_path / "verdicts.json").read_text())
+    assert report["subject"]["flatbuffer"] == f"{path.name}, sha256 {file_sha256(path)}"
+    records = report["records"]
     verdicts = {r["nodeid"].split("::")[1]: r["verdict"] for r in records if r["measurements"]}
     assert verdicts == {
         "test_dtypes_are_what_the_mode_promises[host-litert-dynamic_range]": "ships",

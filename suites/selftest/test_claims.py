@@ -179,7 +179,7 @@ def _measured(milliseconds: float, fault: str | None = None, energy: Energy | No
     loaded: Any = SimpleNamespace(
         runtime="ai-edge-litert", version="2.3.0", delegate="XNNPACK", threads=1, lengths=(16,)
     )
-    timings = Timings(seconds, seconds, 1.0, 1.0, 0.1, 0.1)
+    timings = Timings(seconds, seconds, 1.0, 1.0, 1.0, 0.1, 0.1)
     energy = energy or Energy(None, "nothing")
     return Measured(timings, loaded, fault, {}, {"device": "host"}, energy, {})
 

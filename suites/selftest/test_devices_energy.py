@@ -142,7 +142,7 @@ def test_a_bad_log_is_named_by_file_and_line(tmp_path: Path, text: str, said: st
 def _timings(**more: Any) -> Timings:
     """Ten queries in five seconds that ended at 110."""
     seconds = np.full(10, 0.4)
-    return Timings(seconds, seconds, 4.0, 5.0, 0.1, 0.4, ended=110.0, **more)
+    return Timings(seconds, seconds, 4.0, 4.0, 5.0, 0.1, 0.4, ended=110.0, **more)
 
 
 def _config(power_log: Path | None = None) -> Any:

@@ -176,6 +176,25 @@ def test_names_that_tell_nothing_are_refused(
         fresh.load(path, files.tokenizer, LABELS, runtime)
 
 
+def test_a_length_that_is_not_fixed_is_refused(
+    runtime: str, fresh: Runner, files: Files, tmp_path: Path
+) -> None:
+    """Such a file says that it takes one token, and would be fed [SEP] alone."""
+
+    def change(model: Any) -> None:
+        for definition in model.signatureDefs:
+            tensors = model.subgraphs[definition.subgraphIndex].tensors
+            for tensor in definition.inputs:
+                tensors[tensor.tensorIndex].shapeSignature = [1, -1]
+
+    path = tmp_path / "dynamic.tflite"
+    path.write_bytes(rewritten(files.flatbuffer.read_bytes(), change))
+    with pytest.raises(
+        LoadError, match=r"no fixed length; convert it with inputs of \[1, LENGTH\]"
+    ):
+        fresh.load(path, files.tokenizer, LABELS, runtime)
+
+
 def test_a_tweet_goes_to_the_shortest_signature_it_fits(
     fresh: Runner, files: Files, runtime: str
 ) -> None:
@@ -249,6 +268,21 @@ def test_a_measurement_is_long_enough_and_on_the_runner_s_clock(runner: Runner) 
     assert timings.seconds.sum() <= timings.wall_seconds
     assert timings.first_seconds > 0
     assert 0 < timings.cpu_seconds <= timings.wall_seconds * 8
+
+
+def test_what_the_runner_does_before_the_queries_is_its_own_and_no_other_s(runner: Runner) -> None:
+    """Else a slow mode's warm-up is taken for another process that disturbs the measurement."""
+
+    def used() -> float:
+        ticks = Path(f"/proc/{runner.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    before = used()
+    timings = runner.measure(["good coffee"] * 20_000, min_queries=1, min_seconds=0, warm_up=2_000)
+    spent = used() - before
+    assert spent > 0.2, "too little to tell"
+    assert timings.all_cpu_seconds == pytest.approx(spent, rel=0.2)
+    assert timings.cpu_seconds < 0.1 * spent
 
 
 def test_without_warm_up_nothing_but_the_queries_is_answered(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from devices.errors import (
     ProvisionError,
     SilentlyWrongError,
 )
+from devices.gateway import Answers, Runner
 from devices.memory_limit import MemoryLimits, memory_limits
 from devices.profile import profiles
 from devices.provision import RUNTIMES
@@ -313,6 +315,29 @@ def test_the_same_instructions_on_every_machine(
     assert list(found.instructions) == [24]
     assert found.instructions[24] == pytest.approx(INSTRUCTIONS, rel=0.005)
     assert found.spread < 0.002
+
+
+def test_a_tweet_is_not_charged_for_its_request_nor_for_the_first_answer() -> None:
+    """On a real board both are a small share of it: here a request costs as much as a tweet, and
+    the first answer nine times that."""
+    executed = asked = 0
+
+    class Stub:
+        def classify(self, texts: list[str]) -> Answers:
+            self.measure(texts, min_queries=1)
+            tokens = tuple(len(text.split()) + 2 for text in texts)
+            none = np.zeros((1, 3), np.float32), np.zeros(1, np.int64), ("a", "b", "c")
+            return Answers(*none, tokens, 0)
+
+        def measure(self, texts: list[str], *, min_queries: int, **more: float) -> None:
+            nonlocal executed, asked
+            executed += 1_000_000
+            for _ in range(min_queries):
+                executed += 1_000_000 if asked else 9_000_000
+                asked += 1
+
+    assert cost._of_a_tweet(cast(Runner, Stub()), lambda: executed, 24) == 1_000_000
+    assert asked == 2
 
 
 def test_a_plugin_that_cannot_be_compiled_is_told(

@@ -23,7 +23,7 @@ from models.vocabulary import FIRST_WORD, numbers_in
 from suites.selftest import made_up
 from suites.selftest.made_up import NAMES
 from tweets import splits as splits_room
-from tweets.corpus import TweetsError
+from tweets.corpus import Corpus, TweetsError
 from tweets.splits import Splits, split
 from tweets.unlabelled import read_unlabelled
 
@@ -90,22 +90,52 @@ def test_a_finished_training_is_not_begun_again(
     assert Card.load(tuned / "card.json").logits == before
 
 
+def _uneven(splits: Splits, validation: tuple[int, ...] | None = None) -> tuple[Splits, np.ndarray]:
+    """The splits with six of nine train tweets of the first class and one of the last, perhaps with
+    so many validation tweets of these classes, and minus the log of each class's part of train."""
+    labels = tuple((0, 0, 0, 0, 0, 0, 1, 1, 2)[i % 9] for i in range(len(splits.train)))
+    known = dataclasses.replace(splits, train=dataclasses.replace(splits.train, labels=labels))
+    if validation:
+        few = splits.validation.take(range(len(validation)))
+        few = dataclasses.replace(few, labels=validation)
+        known = dataclasses.replace(known, validation=few)
+    return known, -np.log(np.array(list(known.train.counts().values())) / len(labels))
+
+
 @pytest.mark.parametrize("lacks", [0.0, 0.7])
 def test_the_rare_are_heeded_as_validation_says(
     splits: Splits, lacks: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that is right but for a share of the adjustment gets it, and no more."""
-    labels = tuple((0, 0, 0, 0, 0, 0, 1, 1, 2)[i % 9] for i in range(len(splits.train)))
-    uneven = dataclasses.replace(splits, train=dataclasses.replace(splits.train, labels=labels))
-    rarity = -np.log(np.array(list(uneven.train.counts().values())) / len(labels))
-    logits = 0.05 * np.eye(3)[list(splits.validation.labels)] - lacks * rarity
-    monkeypatch.setattr(training, "record", lambda *_: logits.tolist())
+    """A model that is right but for a share of the adjustment, on the validation tweets and no
+    others, gets it, and no more."""
+    uneven, rarity = _uneven(splits)
+
+    def answers(_: Any, __: Any, tweets: Corpus) -> list[list[float]]:
+        lacked = lacks if tweets is splits.validation else 0.3
+        return (0.05 * np.eye(3)[list(tweets.labels)] - lacked * rarity).tolist()
+
+    monkeypatch.setattr(training, "record", answers)
     model = torch.nn.Module()
     model.classifier = torch.nn.Linear(1, 3)
     before = model.classifier.bias.detach().numpy().copy()
     assert training._heed_the_rare(model, None, uneven) == lacks
     added = model.classifier.bias.detach().numpy() - before
     assert added == pytest.approx(lacks * rarity, abs=1e-5)
+
+
+@pytest.mark.parametrize(("lost", "share"), [(3, 0.6), (4, 0.0)])
+def test_the_rare_are_heeded_for_what_it_costs_the_others(
+    splits: Splits, lost: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two tweets of eight become right, and ``lost`` wrong: accuracy alone would leave both cases
+    as they are, balanced accuracy alone would take both."""
+    uneven, rarity = _uneven(splits, (0, 0, 0, 0, 0, 0, 2, 2))
+    logits = np.array([[9.0, 0, 0]] * (6 - lost) + [[0.9, -9, 0]] * (lost + 2))
+    assert 0.5 < 0.9 / (rarity[2] - rarity[0]) < 0.6
+    monkeypatch.setattr(training, "record", lambda *_: logits.tolist())
+    model = torch.nn.Module()
+    model.classifier = torch.nn.Linear(1, 3)
+    assert training._heed_the_rare(model, None, uneven) == share
 
 
 def test_bfloat16_asks_for_no_gpu(
@@ -450,7 +480,12 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
         finally:
             hook.remove()
 
+    def heeded(model: Any, *_: Any) -> float:
+        model.classifier.bias.data += torch.tensor([1.0, 2.0, 3.0])
+        return 0.5
+
     monkeypatch.setattr(distillation.Distillation, "forward", spied)
+    monkeypatch.setattr(training, "_heed_the_rare", heeded)
     for start, out in ((student, "small"), (tmp_path / "small", "further")):
         status = main(["distil", str(teacher), "--student", str(start), "--layers", "2",
                        "--tweets", str(tmp_path / "tweets.csv"), "--vocabulary", "1100",
@@ -458,8 +493,11 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
                        "--out", str(tmp_path / out)])  # fmt: skip
         assert status == 0
     small = open_checkpoint(str(tmp_path / "further"))  # refuses another number of words
-    table = "mobilebert.embeddings.word_embeddings.weight"
+    table, bias = "mobilebert.embeddings.word_embeddings.weight", "classifier.bias"
     rows_kept = small.weights()[table]
+    added = small.weights()[bias] - open_checkpoint(str(student)).weights()[bias]
+    assert added == pytest.approx([2, 4, 6], abs=1e-2), "once at the end of each"
+    assert small.card().provenance["logit adjustment"] == 0.5
     from transformers import AutoTokenizer
 
     few, all_ = (AutoTokenizer.from_pretrained(f) for f in (tmp_path / "further", teacher))

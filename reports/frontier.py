@@ -1,0 +1,165 @@
+"""Size against drop: one line a checkpoint and mode, kept as CSV over many runs.
+
+A drop is of certain tweets against a certain accuracy reference, so lines of others are refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from reports.schema import CaseVerdict, ReportError, VerdictFile
+
+# The runtime that takes every mode.
+RUNTIME = "ai-edge-litert"
+# Times smaller than BERT-large's float32 weights, and the points that may be lost for it.
+BOUNDS = ((160, 2.0), (300, 4.1))
+_NEEDED = (
+    "size_bytes", "ratio_weights", "tweets", "accuracy", "balanced_accuracy", "drop", "drop_high",
+    "balanced_drop", "balanced_drop_high", "agreement",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One FlatBuffer as judged. Accuracies and agreement with float32 in percent, drops in points
+    with their upper one-sided 95% bounds; `tweets`: how many were answered; the hashes are the
+    first 12 digits of SHA-256."""
+
+    checkpoint: str
+    weights_sha256: str
+    parameters: int
+    mode: str
+    bytes: int
+    smaller_than_bert_large_weights: float
+    tweets: int
+    accuracy: float
+    balanced_accuracy: float
+    drop: float
+    drop_upper_95: float
+    balanced_drop: float
+    balanced_drop_upper_95: float
+    agreement: float
+    runtime: str
+    accuracy_reference: str
+    evaluation_sha256: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a later judgement of the same replaces."""
+        return self.weights_sha256, self.mode
+
+    def keeps(self, ratio: float, points: float) -> bool:
+        """Whether it is so many times smaller, and both upper bounds are within `points`."""
+        worst = max(self.drop_upper_95, self.balanced_drop_upper_95)
+        return self.smaller_than_bert_large_weights >= ratio and worst <= points
+
+
+def lines_of(run: VerdictFile, name: str | None = None) -> list[Line]:
+    """A line of each case on `RUNTIME` whose size and drop were judged; `name`: what to call the
+    checkpoint instead.
+
+    Raises:
+        ReportError: there is no such case, a FlatBuffer was brought that was not made here, or the
+            report does not say what was judged.
+    """
+    about = run["subject"]
+    if "flatbuffer" in about:
+        raise ReportError(f"no line for the frontier: {about['flatbuffer']} was not made here")
+    try:
+        candidate = about["models"]["candidate, PyTorch"]
+        _, tweets = about["splits"]["evaluation"].split("sha256 ")
+        stated = about["weights_sha256"], about["accuracy_reference"], about["checkpoint"]
+    except (KeyError, ValueError) as error:
+        raise ReportError(f"no line for the frontier: the subject does not state {error}") from None
+    weights, reference, checkpoint = stated
+    found = [
+        Line(
+            checkpoint=name or checkpoint,
+            weights_sha256=weights[:12],
+            parameters=candidate["parameters"],
+            mode=case["case"]["mode"],
+            runtime=RUNTIME,
+            accuracy_reference=reference,
+            evaluation_sha256=tweets[:12],
+            **_figures(case),
+        )
+        for case in run["cases"]
+        if case["case"]["runtime"] == RUNTIME and not set(_NEEDED) - case["facts"].keys()
+    ]
+    if not found:
+        raise ReportError(f"no case on {RUNTIME} has both its size and its drop judged")
+    return found
+
+
+def _figures(case: CaseVerdict) -> dict[str, Any]:
+    facts = case["facts"]
+    rounded = {
+        "smaller_than_bert_large_weights": facts["ratio_weights"],
+        "accuracy": facts["accuracy"],
+        "balanced_accuracy": facts["balanced_accuracy"],
+        "drop": facts["drop"],
+        "drop_upper_95": facts["drop_high"],
+        "balanced_drop": facts["balanced_drop"],
+        "balanced_drop_upper_95": facts["balanced_drop_high"],
+        "agreement": facts["agreement"],
+    }
+    whole = {"bytes": facts["size_bytes"], "tweets": facts["tweets"]}
+    return whole | {field: round(value, 2) for field, value in rounded.items()}
+
+
+def updated(lines: Iterable[Line], by: Iterable[Line]) -> list[Line]:
+    """`lines` with those of `by` added or in their place, the largest file first.
+
+    Raises:
+        ReportError: they are of other tweets, or against another accuracy reference.
+    """
+    merged = {line.key: line for line in [*lines, *by]}
+    grounds = {(line.evaluation_sha256, line.accuracy_reference) for line in merged.values()}
+    if len(grounds) > 1:
+        told = "; ".join(f"{tweets} against {reference}" for tweets, reference in sorted(grounds))
+        raise ReportError(f"drops on other tweets or against another reference: {told}")
+    return sorted(merged.values(), key=lambda line: (-line.bytes, line.key))
+
+
+def read(path: Path) -> list[Line]:
+    """The lines of a CSV file of them; none if there is no file.
+
+    Raises:
+        ReportError: it has other columns, or something that is no number where one belongs.
+    """
+    if not path.exists():
+        return []
+    kinds = {field.name: {"int": int, "float": float}.get(str(field.type), str)
+             for field in fields(Line)}  # fmt: skip
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if tuple(rows.fieldnames or ()) != tuple(kinds):
+            raise ReportError(f"{path}: its columns are not {', '.join(kinds)}")
+        try:
+            return [Line(**{n: kinds[n](v) for n, v in row.items()}) for row in rows]
+        except (TypeError, KeyError, ValueError) as error:
+            raise ReportError(f"{path}, line {rows.line_num}: {error}") from None
+
+
+def to_csv(lines: Sequence[Line]) -> str:
+    """The lines under a header."""
+    text = io.StringIO()
+    rows = csv.DictWriter(text, [f.name for f in fields(Line)], lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(asdict(line) for line in lines)
+    return text.getvalue()
+
+
+def told(lines: Sequence[Line]) -> Iterator[str]:
+    """Of each of `BOUNDS`, a sentence: what keeps it."""
+    for ratio, points in BOUNDS:
+        inside = [f"{x.checkpoint} {x.mode}" for x in lines if x.keeps(ratio, points)]
+        yield (
+            f"{ratio}x smaller than BERT-large's weights, upper bounds of both drops at most "
+            f"{points} points: {', '.join(inside) or 'none'}"
+        )
