@@ -28,6 +28,7 @@ from filelock import FileLock
 
 from devices.detection import Machine
 from devices.errors import DeviceError, ProvisionError
+from devices.lifeline import mortal
 from devices.memory_limit import MemoryLimits, memory_limits
 from devices.profile import Profile
 from devices.provision import pins
@@ -285,8 +286,9 @@ def _run(command: Sequence[str], folder: Path | None = None) -> str:
     """What a command prints; ProvisionError with its last lines if it fails or hangs."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", cwd=folder, timeout=_DEADLINE_S, check=False,
+            mortal(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", cwd=folder, timeout=_DEADLINE_S,
+            check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProvisionError(f"emulating a board: `{shlex.join(command)}`: {error}") from error
