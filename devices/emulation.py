@@ -84,6 +84,13 @@ def command(profile: Profile, store: Path, options: Sequence[str] = ()) -> list[
     return [*limits.confined(profile.memory_mb * 10**6 + emulator_bytes(profile, store)), *bare]
 
 
+def kills(pid: int) -> int | None:
+    """How many processes of a running emulator, or of one that ended, the kernel killed for want of
+    the board's memory; None where that is not imposed."""
+    limits = memory_limits()
+    return limits.kills(pid) if isinstance(limits, MemoryLimits) else None
+
+
 def release(runtime: str) -> str:
     """The release of a runtime that emulated boards have, such as ``tflite-runtime==2.14.0``."""
     return next(pin for pin in pins(GROUP) if pin.startswith(f"{runtime}=="))
