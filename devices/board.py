@@ -200,7 +200,7 @@ def emulated(device: str, store: Path) -> Board:
     board = profile(device)
     machine = emulation.machine(board)
     return Board(
-        f"{device}@qemu",
+        emulation.board_name(device),
         board,
         machine,
         lambda runtime: emulation.spec(board, runtime, store),

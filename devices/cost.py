@@ -21,7 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from devices.emulation import command, execnet_spec, kills
+from devices.emulation import board_name, command, execnet_spec, kills
 from devices.errors import DeviceError, OutOfMemoryError, ProvisionError, RunnerError
 from devices.gateway import Runner
 from devices.profile import Profile
@@ -104,9 +104,8 @@ def counting(
                 yield runner, lambda: int(struct.unpack("=Q", executed[:8])[0])
             except RunnerError as error:
                 if kills(runner.pid):
-                    raise OutOfMemoryError(
-                        f"{profile.name}@qemu ran out of memory: {error}"
-                    ) from error
+                    board = board_name(profile.name)
+                    raise OutOfMemoryError(f"{board} ran out of memory: {error}") from error
                 raise
 
 

@@ -124,6 +124,11 @@ def machine(profile: Profile) -> Machine:
     )
 
 
+def board_name(device: str) -> str:
+    """What ids and reports call a device that is emulated."""
+    return f"{device}@qemu"
+
+
 @cache
 def emulator_bytes(profile: Profile, store: Path) -> int:
     """What QEMU itself keeps resident: a bare Python under it, less one on this machine."""
