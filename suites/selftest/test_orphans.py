@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from devices import emulation
 from fixtures.cases import REFERENCE, ZOO
 from models.store import Store
 from suites.selftest import small_bundle
@@ -66,13 +67,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, splits: Splits, store: Stor
 @pytest.fixture
 def start(bundle: Path, tmp_path: Path, store: Store) -> Iterator[Callable[..., Popen]]:
     """Starts a run of the bundle, in a store of its own; what emulation takes is the shared one's,
-    so that it is provisioned once."""
+    so that it is provisioned once, and before anything is waited for."""
     (tmp_path / "store").mkdir()
-    (store.root / "emulation").mkdir(exist_ok=True)
-    (tmp_path / "store" / "emulation").symlink_to((store.root / "emulation").absolute())
     started: list[Popen] = []
 
     def run(expression: str, *options: str) -> Popen:
+        if "--emulate" in options:
+            made = emulation.userland(store.root)
+            (tmp_path / "store" / "emulation").symlink_to(made.parent)
         started.append(
             subprocess.Popen(
                 [
