@@ -97,7 +97,11 @@ def test_a_bound_is_kept_by_size_and_by_both_upper_bounds(tmp_path: Path) -> Non
     assert not replace(line, drop_upper_95=2.1).keeps(160, 2.0)
     assert not replace(line, balanced_drop_upper_95=2.1).keeps(160, 2.0)
     said = list(frontier.told([line]))
-    assert said[0].endswith("2.0 points: small int4") and said[1].endswith("4.1 points: none")
+    assert said[0].endswith("points: small int4; the drops, but not their bounds: none")
+    assert said[1].endswith("points: none; the drops, but not their bounds: none")
+    said = list(frontier.told([replace(line, drop_upper_95=2.1)]))
+    assert said[0].endswith("points: none; the drops, but not their bounds: small int4")
+    assert not replace(line, balanced_drop=2.1).keeps(160, 2.0, by_bounds=False)
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
