@@ -83,16 +83,21 @@ class Board:
         killed: int | None = None
         try:
             with Runner(self.spec(runtime)) as runner:
-                killed = health.out_of_memory_kills(runner.read)
+                killed = self._killed_for_memory(runner, runner.read)
                 yield runner
         except RunnerError as error:
-            if killed is not None and self._killed_for_memory() > killed:
+            if killed is not None and self._killed_for_memory(runner, self._read) > killed:
                 raise OutOfMemoryError(f"{self.name} ran out of memory: {error}") from error
             raise
 
-    def _killed_for_memory(self) -> int:
-        text = self.run(["cat", health.VMSTAT]) if self.shell else reader()(health.VMSTAT)
-        return health.out_of_memory_kills(lambda path: text)
+    def _killed_for_memory(self, runner: Runner, read: Callable[[str], str | None]) -> int:
+        """Of a board whose memory is imposed: in that runner; of another: on all of it."""
+        own = emulation.kills(runner.pid) if self.emulated else None
+        return health.out_of_memory_kills(read) if own is None else own
+
+    def _read(self, path: str) -> str | None:
+        """A file of the board's, without a runner."""
+        return self.run(["cat", path]) if self.shell else reader()(path)
 
     def snapshot(self, runner: Runner) -> health.Snapshot:
         """The state of this board; `runner` is one of its own."""
@@ -195,7 +200,7 @@ def emulated(device: str, store: Path) -> Board:
     board = profile(device)
     machine = emulation.machine(board)
     return Board(
-        f"{device}@qemu",
+        emulation.board_name(device),
         board,
         machine,
         lambda runtime: emulation.spec(board, runtime, store),

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from devices.emulation import command, execnet_spec
-from devices.errors import DeviceError, ProvisionError
+from devices.emulation import board_name, command, execnet_spec, kills
+from devices.errors import DeviceError, OutOfMemoryError, ProvisionError, RunnerError
 from devices.gateway import Runner
 from devices.profile import Profile
 
@@ -48,7 +48,7 @@ def instructions(
     Raises:
         DeviceError: the tokenizer does not know the word that fills a length.
         ProvisionError: no emulator, or no C compiler.
-        LoadError, InvokeError, RunnerError: as of a runner.
+        LoadError, InvokeError, OutOfMemoryError, RunnerError: as of a runner.
     """
     with counting(profile, runtime, store) as (runner, executed):
         lengths = runner.load(flatbuffer, tokenizer, label_names, runtime, threads=1).lengths
@@ -100,7 +100,13 @@ def counting(
             mmap.mmap(counter.fileno(), 8, access=mmap.ACCESS_READ) as executed,
             Runner(execnet_spec(command(profile, store, options))) as runner,
         ):
-            yield runner, lambda: int(struct.unpack("=Q", executed[:8])[0])
+            try:
+                yield runner, lambda: int(struct.unpack("=Q", executed[:8])[0])
+            except RunnerError as error:
+                if kills(runner.pid):
+                    board = board_name(profile.name)
+                    raise OutOfMemoryError(f"{board} ran out of memory: {error}") from error
+                raise
 
 
 def plugin(store: Path) -> Path:

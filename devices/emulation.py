@@ -28,6 +28,7 @@ from filelock import FileLock
 
 from devices.detection import Machine
 from devices.errors import DeviceError, ProvisionError
+from devices.lifeline import mortal
 from devices.memory_limit import MemoryLimits, memory_limits
 from devices.profile import Profile
 from devices.provision import pins
@@ -83,6 +84,13 @@ def command(profile: Profile, store: Path, options: Sequence[str] = ()) -> list[
     return [*limits.confined(profile.memory_mb * 10**6 + emulator_bytes(profile, store)), *bare]
 
 
+def kills(pid: int) -> int | None:
+    """How many processes of a running emulator, or of one that ended, the kernel killed for want of
+    the board's memory; None where that is not imposed."""
+    limits = memory_limits()
+    return limits.kills(pid) if isinstance(limits, MemoryLimits) else None
+
+
 def release(runtime: str) -> str:
     """The release of a runtime that emulated boards have, such as ``tflite-runtime==2.14.0``."""
     return next(pin for pin in pins(GROUP) if pin.startswith(f"{runtime}=="))
@@ -114,6 +122,11 @@ def machine(profile: Profile) -> Machine:
         architecture="aarch64",
         os=SYSTEM + own,
     )
+
+
+def board_name(device: str) -> str:
+    """What ids and reports call a device that is emulated."""
+    return f"{device}@qemu"
 
 
 @cache
@@ -285,8 +298,9 @@ def _run(command: Sequence[str], folder: Path | None = None) -> str:
     """What a command prints; ProvisionError with its last lines if it fails or hangs."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", cwd=folder, timeout=_DEADLINE_S, check=False,
+            mortal(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", cwd=folder, timeout=_DEADLINE_S,
+            check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProvisionError(f"emulating a board: `{shlex.join(command)}`: {error}") from error

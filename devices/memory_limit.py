@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import sys
 from contextlib import suppress
@@ -37,8 +38,22 @@ class MemoryLimits:
         """What a command is put behind so that it gets no more memory; past it, it is killed."""
         _remove_stale(self.folder)
         _remove_at_exit(self.folder)
-        group = self.folder / f"{_NAME}-{os.getpid()}"
-        return ["sh", "-ec", _CONFINE, "sh", str(group), str(limit_bytes)]
+        return ["sh", "-ec", _CONFINE, "sh", str(self._group), str(limit_bytes)]
+
+    def kills(self, pid: int) -> int | None:
+        """How many processes the kernel killed for want of memory within the limit of a process
+        that this one confined; None if it confined none of that id."""
+        for name in ("memory.events", "memory.oom_control"):
+            with suppress(OSError):
+                text = Path(f"{self._group}-{pid}", name).read_text(encoding="utf-8")
+                if found := re.search(r"^oom_kill (\d+)", text, re.MULTILINE):
+                    return int(found[1])
+        return None
+
+    @property
+    def _group(self) -> Path:
+        """Of this process's cgroups: the path up to the id of who is in it."""
+        return self.folder / f"{_NAME}-{os.getpid()}"
 
 
 @cache

@@ -6,7 +6,9 @@ What runs under QEMU runs the shipped candidate; each takes seconds once the boa
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -25,6 +27,7 @@ from devices.errors import (
     DeviceError,
     OutOfMemoryError,
     ProvisionError,
+    RunnerError,
     SilentlyWrongError,
 )
 from devices.gateway import Answers, Runner
@@ -262,20 +265,18 @@ def limits() -> MemoryLimits:
     return found
 
 
-def test_a_process_gets_no_more_memory_than_its_limit(limits: MemoryLimits) -> None:
-    def take(megabytes: int) -> int:
-        command = [
-            *limits.confined(80_000_000),
-            sys.executable,
-            "-c",
-            f"b'x' * {megabytes}_000_000",
-        ]
-        return subprocess.run(command, check=False, timeout=60).returncode
+def take(limits: MemoryLimits, megabytes: int) -> int:
+    """How a process ends that takes so much memory where 80 MB are the limit."""
+    ask = [sys.executable, "-c", f"b'x' * {megabytes}_000_000"]
+    command = [*limits.confined(80_000_000), *ask]
+    return subprocess.run(command, check=False, timeout=60).returncode
 
-    assert take(40) == 0
-    assert take(160) == -9
+
+def test_a_process_gets_no_more_memory_than_its_limit(limits: MemoryLimits) -> None:
+    assert take(limits, 40) == 0
+    assert take(limits, 160) == -9
     memory_limit._remove_stale(limits.folder)
-    assert not list(limits.folder.glob(f"{memory_limit._NAME}-*"))
+    assert not list(limits.folder.glob(f"{memory_limit._NAME}-{os.getpid()}-*"))
 
 
 def test_a_mode_that_does_not_fit_the_board_fails_there(
@@ -291,6 +292,22 @@ def test_a_mode_that_does_not_fit_the_board_fails_there(
         board.runner("ai-edge-litert") as runner,
     ):
         runner.load(path, checkpoint.tokenizer, checkpoint.label_names, "ai-edge-litert")
+    with pytest.raises(OutOfMemoryError, match="pi4@qemu ran out of memory"):
+        instructions(
+            small, "ai-edge-litert", store.root, flatbuffer=path,
+            tokenizer=checkpoint.tokenizer, label_names=checkpoint.label_names,
+        )  # fmt: skip
+
+
+def test_what_is_killed_elsewhere_for_want_of_memory_is_not_taken_for_the_board(
+    limits: MemoryLimits, pi4: Board
+) -> None:
+    with pytest.raises(RunnerError) as lost, pi4.runner("ai-edge-litert") as runner:
+        assert take(limits, 160) == -9
+        os.kill(runner.pid, signal.SIGKILL)
+        runner.environment()
+    assert "died of SIGKILL" in str(lost.value)
+    assert not isinstance(lost.value, OutOfMemoryError)
 
 
 def test_a_limit_that_cannot_be_imposed_is_said(

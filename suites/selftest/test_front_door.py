@@ -64,6 +64,15 @@ def test_ids_read_like_a_sentence(expression: str) -> None:
     assert "accuracy" not in run.stdout
 
 
+@pytest.mark.parametrize(
+    "options", [("-m", "host"), ("-m", "pi4", "--emulate"), ("-m", "pi3", "--emulate")]
+)
+def test_a_board_s_known_misses_are_asked_of_no_other(options: tuple[str, ...]) -> None:
+    """An entry that matches no test is an error, unless it is of what was not asked for."""
+    run = _pytest("--collect-only", "-q", *options)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
 def test_the_header_names_what_is_judged() -> None:
     run = _pytest("--collect-only", "-m", "host", "--tier", "rapid")
     assert "board: host:" in run.stdout

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from devices import emulation
 from fixtures.cases import REFERENCE, ZOO
 from models.store import Store
 from suites.selftest import small_bundle
 from tweets.splits import Splits
 
 ROOT = Path(__file__).parents[2]
+Popen = subprocess.Popen[bytes]
 # What the project promises; a child that the kernel ends with its parent takes a moment.
 MOST_SECONDS = 20.0
 
@@ -61,39 +65,71 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, splits: Splits, store: Stor
 
 
 @pytest.fixture
-def running(bundle: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A run in the middle of a long measurement."""
-    run = subprocess.Popen(
-        [
-            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m",
-            "host and latency", f"--bundle={bundle}", "--runtime=ai-edge-litert", "--tier=normal",
-            f"--store={tmp_path / 'store'}", f"--report-dir={tmp_path / 'report'}",
-        ],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+def start(bundle: Path, tmp_path: Path, store: Store) -> Iterator[Callable[..., Popen]]:
+    """Starts a run of the bundle, in a store of its own; what emulation takes is the shared one's,
+    so that it is provisioned once, and before anything is waited for."""
+    (tmp_path / "store").mkdir()
+    started: list[Popen] = []
+
+    def run(expression: str, *options: str) -> Popen:
+        if "--emulate" in options:
+            made = emulation.userland(store.root)
+            (tmp_path / "store" / "emulation").symlink_to(made.parent)
+        started.append(
+            subprocess.Popen(
+                [
+                    sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m",
+                    expression, f"--bundle={bundle}", f"--store={tmp_path / 'store'}",
+                    f"--report-dir={tmp_path / 'report'}", *options,
+                ],
+                cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        )  # fmt: skip
+        return started[-1]
+
     yield run
-    run.kill()
-    run.wait()
+    for one in started:
+        one.kill()
+        one.wait()
 
 
-def await_runner(run: subprocess.Popen[bytes]) -> set[int]:
-    """The processes below a run once one of them has worked for a second: it measures."""
-    until = time.monotonic() + 60
+def await_request(run: Popen, seconds: float = 90) -> int:
+    """The runner of a run, once it has a FlatBuffer in memory: it is asked something."""
+    until = time.monotonic() + seconds
     while time.monotonic() < until and run.poll() is None:
         for pid in descendants(run.pid):
-            ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11]
-            if int(ticks) > 100 and b"eval(sys.stdin" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return descendants(run.pid)
-        time.sleep(0.1)
-    pytest.fail(f"no measurement began; pytest: {run.poll()}")
+            with suppress(OSError):  # each runner leads a session
+                if os.getsid(pid) == pid and ".tflite" in Path(f"/proc/{pid}/maps").read_text():
+                    return pid
+        time.sleep(0.01)
+    pytest.fail(f"no runner was asked anything; pytest: {run.poll()}")
 
 
+ONE = "--runtime=ai-edge-litert"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("host and latency", ONE, "--tier=normal"), id="timed"),
+        pytest.param(("host and accuracy", ONE, "-n2"), id="workers"),
+        pytest.param(("pi4 and conformance", ONE, "--emulate", "--tier=rapid"), id="emulated"),
+    ],
+)
 def test_killing_pytest_leaves_nothing_behind(
-    running: subprocess.Popen[bytes], tmp_path: Path
+    options: tuple[str, ...], start: Callable[..., Popen], tmp_path: Path
 ) -> None:
-    children = await_runner(running)
-    running.kill()
-    running.wait()
+    """Though everything below it is deaf by then, as native code is that never returns: the runner
+    or emulator in the middle of a request, and pytest-xdist's workers."""
+    run = start(*options)
+    await_request(run)
+    children = descendants(run.pid)
+    for child in children:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGSTOP)
+    run.kill()
+    run.wait()
     await_gone(children)
     locks = list((tmp_path / "store").rglob("*.lock"))
     assert locks
@@ -104,18 +140,24 @@ def test_killing_pytest_leaves_nothing_behind(
     assert written <= {"benchmark.json.unfinished"}
 
 
-def test_killing_the_runner_ends_the_run_with_a_verdict(
-    running: subprocess.Popen[bytes], tmp_path: Path
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("host and (memory or privacy)", ONE), id="runner"),
+        pytest.param(("pi4 and privacy", "--emulate", "--tier=rapid"), id="emulator"),
+    ],
+)
+def test_killing_a_runner_costs_one_test_alone(
+    options: tuple[str, ...], start: Callable[..., Popen], tmp_path: Path
 ) -> None:
-    for child in await_runner(running):
-        os.kill(child, signal.SIGKILL)
-    until = time.monotonic() + 60
-    while running.poll() is None and time.monotonic() < until:
-        for child in descendants(running.pid):  # of the tests that come after
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.2)
-    assert running.returncode == 1
-    assert "died of SIGKILL" in (tmp_path / "report" / "verdicts.md").read_text()
+    run = start(*options)
+    os.kill(await_request(run), signal.SIGKILL)
+    assert run.wait(timeout=120) == 1
+    records = json.loads((tmp_path / "report" / "verdicts.json").read_text())["records"]
+    asked = {r["outcome"]: r for r in records if r["outcome"] != "not run"}  # the others, by -m
+    assert asked.keys() == {"failed", "passed"}
+    assert asked["failed"]["verdict"] == "invalid"
+    assert "died of SIGKILL" in asked["failed"]["reason"]
 
 
 def test_a_runner_that_notices_nothing_ends_with_its_caller(tmp_path: Path) -> None:
@@ -135,3 +177,21 @@ def test_a_runner_that_notices_nothing_ends_with_its_caller(tmp_path: Path) -> N
     caller.kill()
     caller.wait()
     assert await_gone({pid}) < 5
+
+
+def test_what_provisions_a_board_ends_with_its_caller() -> None:
+    """apt or pip, in the middle of a download."""
+    caller = subprocess.Popen(
+        [sys.executable, "-c", "from devices import emulation; emulation._run(['sleep', '60'])"],
+        cwd=ROOT,
+    )
+    until, begun = time.monotonic() + 30, set[int]()
+    while not begun and time.monotonic() < until:
+        begun = {
+            pid for pid in descendants(caller.pid)
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep")
+        }  # fmt: skip
+        time.sleep(0.05)
+    caller.kill()
+    caller.wait()
+    assert begun and await_gone(begun) < 5
