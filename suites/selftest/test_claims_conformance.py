@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -80,6 +80,15 @@ def test_permuted_labels() -> None:
     ask(CASE, TWEETS, _answers(logits), _judged, _judge())
     with pytest.raises(DoesNotShip, match=r"read as \['positive', 'negative', 'neutral'\]"):
         ask(CASE, TWEETS, _answers(logits[:, [1, 2, 0]]), _judged, _judge())
+    # Of few tweets another order may be right more often by chance; of ten not ten times.
+    for right, verdict in (
+        (1, nullcontext()),
+        (9, pytest.raises(DoesNotShip, match="10 times more")),
+    ):
+        few = Corpus("few", ("a",) * right + ("b",), (0,) * right + (1,), NAMES)
+        read = 3 * np.eye(3, dtype=np.float32)[[1] * right + [2]]
+        with verdict:
+            ask(CASE, few, _answers(read), lambda case, few=few: ([], few), _judge())
     turned = replace(TWEETS, label_names=NAMES[::-1])
     with pytest.raises(DoesNotShip, match="the tweets'"):
         ask(CASE, turned, _answers(logits), _judged, _judge())
