@@ -45,6 +45,15 @@ def logit_distance(logits: np.ndarray, expected: np.ndarray) -> tuple[float, flo
     return float(away.mean() / spread), float(away.max() / spread)
 
 
+def told_apart(logits: np.ndarray, expected: np.ndarray, tie: float) -> np.ndarray:
+    """Which tweets get another label than expected that is no tie: by the expected logits, their
+    label leads the other by more than ``tie``, a share of the spread. Bool (tweets,)."""
+    tweets = np.arange(len(expected))
+    label, other = expected.argmax(axis=1), logits.argmax(axis=1)
+    lead = expected[tweets, label] - expected[tweets, other]
+    return (label != other) & (lead > tie * _centred(expected).std())
+
+
 def _centred(logits: np.ndarray) -> np.ndarray:
     # A constant added to all logits of a tweet changes no probability.
     return logits - logits.mean(axis=1, keepdims=True)

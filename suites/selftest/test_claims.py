@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.answers import told_apart
 from devices.board import Board, emulated, this_machine
 from devices.cost import Cost
 from devices.gateway import Answers, Timings
@@ -308,6 +309,16 @@ def test_another_label_than_on_this_machine_does_not_ship(judged: Judge) -> None
     other[7] = (other[7] + 1) % 3
     with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
         ask(PI4, lambda case: _answers(other), lambda case: _answers(LABELS), _fresh())
+
+
+def test_a_tie_may_fall_either_way() -> None:
+    spread = np.array([[1.0, -1.0, 0.0], [-1.0, 1.0, 0.0], [0.02, 0.0, -0.02]])
+    turned = spread.copy()
+    turned[2] = [0.0, 0.02, -0.02]
+    assert not told_apart(turned, spread, 0.05).any()
+    assert told_apart(turned, spread, 0.01).tolist() == [False, False, True]
+    turned[0] = [0.0, 1.0, -1.0]
+    assert told_apart(turned, spread, 0.05).tolist() == [True, False, False]
 
 
 # Memory and privacy, with a runner that is made up
