@@ -419,7 +419,8 @@ class Signature:
     def __init__(self, deed):
         self.deed = deed
     def get_input_details(self):
-        return {k: {"dtype": np.int32, "shape": [1, 8]} for k in ("input_ids", "attention_mask")}
+        tensor = {"dtype": np.int32, "shape": [1, 8], "shape_signature": [1, 8]}
+        return {k: tensor for k in ("input_ids", "attention_mask")}
     def get_output_details(self):
         return {"logits": {"dtype": np.float32, "shape": [1, 3]}}
     def __call__(self, **inputs):

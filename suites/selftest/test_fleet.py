@@ -155,7 +155,9 @@ def plant(folder: Path, deed: str) -> Path:
             class Signature:
                 def get_input_details(self):
                     names = ("input_ids", "attention_mask")
-                    return {{name: {{"dtype": np.int32, "shape": [1, 64]}} for name in names}}
+                    shape = [1, 64]
+                    tensor = {{"dtype": np.int32, "shape": shape, "shape_signature": shape}}
+                    return {{name: tensor for name in names}}
                 def get_output_details(self):
                     return {{"logits": {{"dtype": np.float32, "shape": [1, 3]}}}}
                 __call__ = staticmethod(answer)
