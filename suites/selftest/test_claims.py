@@ -309,6 +309,13 @@ def test_another_label_than_on_this_machine_does_not_ship(judged: Judge) -> None
     other[7] = (other[7] + 1) % 3
     with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
         ask(PI4, lambda case: _answers(other), lambda case: _answers(LABELS), _fresh())
+    here, there = _answers(LABELS), _answers(LABELS)
+    here.logits[7], there.logits[7] = [0.01, 0, -4], [0, 0.01, -4]
+    ask(PI4, lambda case: there, lambda case: here, _fresh())  # a tie
+    there.logits[7] = [0, 4, -4]
+    here.logits[7] = [4, 0, -4]
+    with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
+        ask(PI4, lambda case: there, lambda case: here, _fresh())
 
 
 def test_a_tie_may_fall_either_way() -> None:
