@@ -5,20 +5,22 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+import fixtures.measured
 from devices.answers import told_apart
 from devices.board import Board, emulated, this_machine
 from devices.cost import Cost
 from devices.gateway import Answers, Timings
+from devices.health import Snapshot
 from devices.profile import profile
 from fixtures.cases import Case
 from fixtures.measured import Energy, Measured
@@ -326,6 +328,35 @@ def test_a_tie_may_fall_either_way() -> None:
     assert told_apart(turned, spread, 0.01).tolist() == [False, False, True]
     turned[0] = [0.0, 1.0, -1.0]
     assert told_apart(turned, spread, 0.05).tolist() == [True, False, False]
+
+
+def test_the_runner_s_own_warm_up_does_not_disturb_its_measurement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All CPU time that the runner used between the two snapshots is its own."""
+    still = Snapshot(0.0, None, 0.0, 0.0, 0.0, None, None, None, None, 0.0, 0)
+    busy = replace(still, time_s=10.0, busy_s=9.0, total_s=20.0)
+    seconds = np.full(4, 0.2)
+    monkeypatch.setattr(fixtures.measured, "_energy", lambda *_: Energy(None, "nothing"))
+
+    def fault(all_cpu_seconds: float) -> str | None:
+        snapshots = iter((still, busy))
+        timings = Timings(seconds, seconds, 1.0, all_cpu_seconds, 1.0, 0.1, 0.1)
+        runner = SimpleNamespace(
+            loaded=LABELS, overhead=lambda: (0.0, 0.0), read=lambda path: None,
+            measure=lambda *_, **__: timings,
+        )  # fmt: skip
+        board = SimpleNamespace(
+            name="host", meter=None, machine=SimpleNamespace(board_key_parts={}),
+            snapshot=lambda runner: next(snapshots), profile=profile("host"),
+        )  # fmt: skip
+        config = SimpleNamespace(getoption=lambda name: "rapid")
+        ask = fixtures.measured.measured.__wrapped__
+        measure = ask(lambda case: nullcontext(runner), lambda case: board, TWEETS, config)
+        return cast(Measured, measure(CASE)).fault
+
+    assert fault(9.0) is None
+    assert "other processes" in str(fault(1.0))
 
 
 # Memory and privacy, with a runner that is made up
