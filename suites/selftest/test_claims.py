@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import sys
 from contextlib import contextmanager, nullcontext
@@ -351,7 +352,7 @@ def test_the_runner_s_own_warm_up_does_not_disturb_its_measurement(
             snapshot=lambda runner: next(snapshots), profile=profile("host"),
         )  # fmt: skip
         config = SimpleNamespace(getoption=lambda name: "rapid")
-        ask = fixtures.measured.measured.__wrapped__
+        ask = inspect.unwrap(cast(Any, fixtures.measured.measured))
         measure = ask(lambda case: nullcontext(runner), lambda case: board, TWEETS, config)
         return cast(Measured, measure(CASE)).fault
 
