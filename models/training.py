@@ -165,7 +165,7 @@ def distil(
         table = models[0].get_input_embeddings().weight.detach()[pieces[0]]
         trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
     _run(trainer, out, start, hp, splits)
-    share = _heed_the_rare(learner, own, splits)
+    share = _heed_the_rare(learner, own, splits, list(zip(models, tokenizers, strict=True)))
     provenance = {**_provenance(start, hp), "logit adjustment": share}
     return _finish(learner, own, splits, out, provenance)
 
@@ -313,20 +313,34 @@ def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpar
     )
 
 
-def _heed_the_rare(model: Any, tokenizer: Any, splits: Splits) -> float:
+def _heed_the_rare(
+    model: Any, tokenizer: Any, splits: Splits, teachers: Sequence[tuple[Any, Any]]
+) -> float:
     """Take a share of the log of each class's part of train off the classifier's biases (Menon et
-    al. 2021): the share, of 0, 0.1 ... 1, that on validation gives the highest sum of accuracy and
-    balanced accuracy. Returns it."""
+    al. 2021): the share, of 0, 0.1 ... 1, with which the student falls least behind its teachers
+    (models and tokenizers) on the validation and calibration tweets, in accuracy or in balanced
+    accuracy, whichever is further behind. Returns it."""
     counts = torch.tensor(list(splits.train.counts().values()), dtype=torch.float32)
     rarity = -(counts.clamp(min=1) / counts.sum()).log()
-    logits = torch.tensor(record(model, tokenizer, splits.validation))
+    held_out = (splits.validation, splits.calibration)
+    labels = [label for tweets in held_out for label in tweets.labels]
 
-    def reached(share: float) -> float:
-        answers = (logits + share * rarity).argmax(-1).tolist()
-        labels = splits.validation.labels
-        return accuracy(labels, answers) + balanced_accuracy(labels, answers)
+    def logits(learned: Any, own: Any) -> torch.Tensor:
+        return torch.tensor([row for tweets in held_out for row in record(learned, own, tweets)])
 
-    best = max((tenth / 10 for tenth in range(11)), key=reached)
+    def reached(found: torch.Tensor) -> tuple[float, float]:
+        answers = found.argmax(-1).tolist()
+        return accuracy(labels, answers), balanced_accuracy(labels, answers)
+
+    goal = reached(torch.stack([logits(*teacher).softmax(-1) for teacher in teachers]).mean(0))
+    own = logits(model, tokenizer)
+
+    def ahead(share: float) -> float:
+        return min(
+            ours - theirs for ours, theirs in zip(reached(own + share * rarity), goal, strict=True)
+        )
+
+    best = max((tenth / 10 for tenth in range(11)), key=ahead)
     with torch.no_grad():
         model.classifier.bias += (best * rarity).to(model.classifier.bias)
     print(f"logit adjustment: {best}", flush=True)

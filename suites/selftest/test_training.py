@@ -90,52 +90,74 @@ def test_a_finished_training_is_not_begun_again(
     assert Card.load(tuned / "card.json").logits == before
 
 
-def _uneven(splits: Splits, validation: tuple[int, ...] | None = None) -> tuple[Splits, np.ndarray]:
+def _uneven(splits: Splits, *labels: tuple[int, ...]) -> tuple[Splits, np.ndarray]:
     """The splits with six of nine train tweets of the first class and one of the last, perhaps with
-    so many validation tweets of these classes, and minus the log of each class's part of train."""
-    labels = tuple((0, 0, 0, 0, 0, 0, 1, 1, 2)[i % 9] for i in range(len(splits.train)))
-    known = dataclasses.replace(splits, train=dataclasses.replace(splits.train, labels=labels))
-    if validation:
-        few = splits.validation.take(range(len(validation)))
-        few = dataclasses.replace(few, labels=validation)
-        known = dataclasses.replace(known, validation=few)
-    return known, -np.log(np.array(list(known.train.counts().values())) / len(labels))
+    so many validation and calibration tweets of these classes, and minus the log of each class's
+    part of train."""
+    given = tuple((0, 0, 0, 0, 0, 0, 1, 1, 2)[i % 9] for i in range(len(splits.train)))
+    known = dataclasses.replace(splits, train=dataclasses.replace(splits.train, labels=given))
+    for name, few in zip(("validation", "calibration"), labels, strict=False):
+        part = getattr(splits, name).take(range(len(few)))
+        known = dataclasses.replace(known, **{name: dataclasses.replace(part, labels=few)})
+    return known, -np.log(np.array(list(known.train.counts().values())) / len(given))
 
 
 @pytest.mark.parametrize("lacks", [0.0, 0.7])
-def test_the_rare_are_heeded_as_validation_says(
+def test_the_rare_are_heeded_as_tweets_held_out_say(
     splits: Splits, lacks: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model that is right but for a share of the adjustment, on the validation tweets and no
-    others, gets it, and no more."""
+    """A model that is right but for a share of the adjustment, on the validation and calibration
+    tweets and no others, gets it, and no more."""
     uneven, rarity = _uneven(splits)
 
-    def answers(_: Any, __: Any, tweets: Corpus) -> list[list[float]]:
-        lacked = lacks if tweets is splits.validation else 0.3
-        return (0.05 * np.eye(3)[list(tweets.labels)] - lacked * rarity).tolist()
+    def answers(asked: Any, __: Any, tweets: Corpus) -> list[list[float]]:
+        right = np.eye(3)[list(tweets.labels)]
+        if asked == "teacher":
+            return right.tolist()
+        lacked = lacks if tweets in (splits.validation, splits.calibration) else 0.3
+        return (0.05 * right - lacked * rarity).tolist()
 
     monkeypatch.setattr(training, "record", answers)
     model = torch.nn.Module()
     model.classifier = torch.nn.Linear(1, 3)
     before = model.classifier.bias.detach().numpy().copy()
-    assert training._heed_the_rare(model, None, uneven) == lacks
+    assert training._heed_the_rare(model, None, uneven, [("teacher", None)]) == lacks
     added = model.classifier.bias.detach().numpy() - before
     assert added == pytest.approx(lacks * rarity, abs=1e-5)
 
 
-@pytest.mark.parametrize(("lost", "share"), [(3, 0.6), (4, 0.0)])
+@pytest.mark.parametrize(
+    ("teachers", "lost", "share"),
+    [
+        (["all right"], 3, 0.6),
+        (["all right"], 5, 0.0),
+        (["blind to the rare"], 3, 0.0),
+        (["blind to the rare", "all right"], 3, 0.6),
+    ],
+)
 def test_the_rare_are_heeded_for_what_it_costs_the_others(
-    splits: Splits, lost: int, share: float, monkeypatch: pytest.MonkeyPatch
+    splits: Splits, teachers: list[str], lost: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two tweets of eight become right, and ``lost`` wrong: accuracy alone would leave both cases
-    as they are, balanced accuracy alone would take both."""
-    uneven, rarity = _uneven(splits, (0, 0, 0, 0, 0, 0, 2, 2))
+    """Two tweets of eight become right, and ``lost`` wrong. Accuracy alone would leave all cases as
+    they are, balanced accuracy alone would take all; but where the teachers do not know the rare
+    either, nothing is behind there."""
+    uneven, rarity = _uneven(splits, (0,) * 6, (2, 2))
     logits = np.array([[9.0, 0, 0]] * (6 - lost) + [[0.9, -9, 0]] * (lost + 2))
+    said = {
+        "student": logits,
+        "all right": 9 * np.eye(3)[[0] * 6 + [2] * 2],  # of two teachers the one that is sure
+        "blind to the rare": np.eye(3)[[0] * 8],
+    }
+
+    def answers(asked: Any, __: Any, tweets: Corpus) -> list[list[float]]:
+        found = said[asked if isinstance(asked, str) else "student"]
+        return (found[:6] if tweets is uneven.validation else found[6:]).tolist()
+
     assert 0.5 < 0.9 / (rarity[2] - rarity[0]) < 0.6
-    monkeypatch.setattr(training, "record", lambda *_: logits.tolist())
+    monkeypatch.setattr(training, "record", answers)
     model = torch.nn.Module()
     model.classifier = torch.nn.Linear(1, 3)
-    assert training._heed_the_rare(model, None, uneven) == share
+    assert training._heed_the_rare(model, None, uneven, [(t, None) for t in teachers]) == share
 
 
 def test_bfloat16_asks_for_no_gpu(
