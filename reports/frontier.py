@@ -19,22 +19,24 @@ RUNTIME = "ai-edge-litert"
 # Times smaller than BERT-large's float32 weights, and the points that may be lost for it.
 BOUNDS = ((160, 2.0), (300, 4.1))
 _NEEDED = (
-    "size_bytes", "ratio_weights", "tweets", "accuracy", "balanced_accuracy", "drop", "drop_high",
-    "balanced_drop", "balanced_drop_high", "agreement",
+    "size_bytes", "tokenizer_bytes", "ratio_weights", "tweets", "accuracy", "balanced_accuracy",
+    "drop", "drop_high", "balanced_drop", "balanced_drop_high", "agreement",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Line:
     """One FlatBuffer as judged. Accuracies and agreement with float32 in percent, drops in points
-    with their upper one-sided 95% bounds; `tweets`: how many were answered; the hashes are the
-    first 12 digits of SHA-256."""
+    with their upper one-sided 95% bounds; `bytes`: of the FlatBuffer; `tokenizer_bytes`: of what a
+    device needs beside it; `tweets`: how many were answered; the hashes are the first 12 digits of
+    SHA-256."""
 
     checkpoint: str
     weights_sha256: str
     parameters: int
     mode: str
     bytes: int
+    tokenizer_bytes: int
     smaller_than_bert_large_weights: float
     tweets: int
     accuracy: float
@@ -54,11 +56,12 @@ class Line:
         return self.weights_sha256, self.mode
 
     def keeps(self, ratio: float, points: float, *, by_bounds: bool = True) -> bool:
-        """Whether it is so many times smaller, and both upper bounds (or else both drops
-        themselves) are within `points`."""
+        """Whether it and its tokenizer are so many times smaller, and both upper bounds (or else
+        both drops themselves) are within `points`."""
+        share = self.bytes / (self.bytes + self.tokenizer_bytes)
         bounds = (self.drop_upper_95, self.balanced_drop_upper_95)
         worst = max(bounds if by_bounds else (self.drop, self.balanced_drop))
-        return self.smaller_than_bert_large_weights >= ratio and worst <= points
+        return share * self.smaller_than_bert_large_weights >= ratio and worst <= points
 
 
 def lines_of(run: VerdictFile, name: str | None = None) -> list[Line]:
@@ -110,7 +113,11 @@ def _figures(case: CaseVerdict) -> dict[str, Any]:
         "balanced_drop_upper_95": facts["balanced_drop_high"],
         "agreement": facts["agreement"],
     }
-    whole = {"bytes": facts["size_bytes"], "tweets": facts["tweets"]}
+    whole = {
+        "bytes": facts["size_bytes"],
+        "tokenizer_bytes": facts["tokenizer_bytes"],
+        "tweets": facts["tweets"],
+    }
     return whole | {field: round(value, 2) for field, value in rounded.items()}
 
 
@@ -166,6 +173,6 @@ def told(lines: Sequence[Line]) -> Iterator[str]:
             ", ".join(f"{x.checkpoint} {x.mode}" for x in found) or "none" for found in (kept, near)
         )
         yield (
-            f"{ratio}x smaller than BERT-large's weights, upper bounds of both drops at most "
-            f"{points} points: {inside}; the drops, but not their bounds: {measured}"
+            f"{ratio}x smaller than BERT-large's weights, tokenizer counted, upper bounds of both "
+            f"drops at most {points} points: {inside}; the drops, but not their bounds: {measured}"
         )

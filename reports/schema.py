@@ -52,6 +52,7 @@ class Facts(TypedDict, total=False):
     """Figures of a case that the table, comparison and gate read; others may stand beside them."""
 
     size_bytes: int
+    tokenizer_bytes: int
     ratio_weights: float
     ratio_training_checkpoint: float
     accuracy: float

@@ -37,6 +37,7 @@ def test_size_is_what_the_mode_promises(
     reference = reference_bytes(len(checkpoint.label_names))
     judge.facts(
         size_bytes=contents.size_bytes,
+        tokenizer_bytes=checkpoint.tokenizer.stat().st_size,  # ships with it
         ratio_weights=reference["weights"] / contents.size_bytes,
         ratio_training_checkpoint=reference["training_checkpoint"] / contents.size_bytes,
         operators=list(contents.operators),
