@@ -1,4 +1,5 @@
-"""What the shipped candidate is known to miss: `[[miss]]` entries of a TOML file."""
+"""What the shipped candidate is known to miss: `[[miss]]` entries of a TOML file, each of one or
+more tests that miss alike."""
 
 import re
 import tomllib
@@ -57,21 +58,21 @@ def read(path: Path) -> tuple[str | None, list[KnownMiss]]:
         raise ReportError(f"{path}: {error}") from error
     if unknown := sorted(data.keys() - {"miss", "candidate"}):
         raise ReportError(f"{path}: {unknown[0]}: only candidate and [[miss]] entries are known")
-    names = [field.name for field in fields(KnownMiss)]
-    required = [field.name for field in fields(KnownMiss) if field.default is MISSING]
+    kinds: dict[str, Any] = {"tests": list, "limit": (int, float)}
+    names = ["tests", *(field.name for field in fields(KnownMiss) if field.name != "test")]
+    optional = {field.name for field in fields(KnownMiss) if field.default is not MISSING}
     misses: dict[str, KnownMiss] = {}
     for number, entry in enumerate(data.get("miss", []), start=1):
-        if not set(required) <= set(entry) <= set(names) or not all(
-            isinstance(given, (int, float)) if name == "limit" else isinstance(given, str) and given
-            for name, given in entry.items()
+        if not set(names) - optional <= set(entry) <= set(names) or not all(
+            given and isinstance(given, kinds.get(name, str)) for name, given in entry.items()
         ):
             raise ReportError(
-                f"{path}: [[miss]] {number}: {', '.join(required)}, each a text, "
+                f"{path}: [[miss]] {number}: tests (a list) and reason, figure, raises (texts), "
                 "perhaps only_on (a text) and limit (a number); "
                 f"found {', '.join(entry) or 'nothing'}"
             )
-        miss = KnownMiss(**entry)
-        if miss.test in misses:
-            raise ReportError(f"{path}: [[miss]] {number}: {miss.test} is listed twice")
-        misses[miss.test] = miss
+        for test in map(str, entry.pop("tests")):
+            if test in misses:
+                raise ReportError(f"{path}: [[miss]] {number}: {test} is listed twice")
+            misses[test] = KnownMiss(test=test, **entry)
     return data.get("candidate"), list(misses.values())

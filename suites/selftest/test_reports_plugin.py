@@ -57,7 +57,7 @@ class House:
         (self.pytester.path / "suites" / f"test_{name}.py").write_text(HEADER + body)
 
     def miss(self, test: str = TEST, raises: str = "DoesNotShip", **more: object) -> None:
-        fields = {"test": test, "reason": "known", "figure": "3 ms", "raises": raises, **more}
+        fields = {"tests": [test], "reason": "known", "figure": "3 ms", "raises": raises, **more}
         lines = [f"{key} = {json.dumps(value)}" for key, value in fields.items() if value]
         path = self.pytester.path / "suites" / "known_misses.toml"
         path.write_text("\n".join(["[[miss]]", *lines]) + "\n")
