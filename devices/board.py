@@ -82,7 +82,7 @@ class Board:
             raise RunnerError(self.fault)
         killed: int | None = None
         try:
-            with Runner(self.spec(runtime)) as runner:
+            with Runner(self.spec(runtime), name=self.name) as runner:
                 killed = self._killed_for_memory(runner, runner.read)
                 yield runner
         except RunnerError as error:

@@ -91,20 +91,19 @@ def counting(
     profile: Profile, runtime: str, store: Path
 ) -> Iterator[tuple[Runner, Callable[[], int]]]:
     """A runner on the emulated board, and what tells how many instructions it has executed."""
-    made = plugin(store)
+    made, board = plugin(store), board_name(profile.name)
     with tempfile.NamedTemporaryFile(prefix="instructions-") as counter:
         counter.write(bytes(8))
         counter.flush()
         options = ["-plugin", f"{made},counter={counter.name}"]
         with (
             mmap.mmap(counter.fileno(), 8, access=mmap.ACCESS_READ) as executed,
-            Runner(execnet_spec(command(profile, store, options))) as runner,
+            Runner(execnet_spec(command(profile, store, options)), name=board) as runner,
         ):
             try:
                 yield runner, lambda: int(struct.unpack("=Q", executed[:8])[0])
             except RunnerError as error:
                 if kills(runner.pid):
-                    board = board_name(profile.name)
                     raise OutOfMemoryError(f"{board} ran out of memory: {error}") from error
                 raise
 

@@ -47,6 +47,16 @@ _SPEC = {"popen", "ssh", "ssh_config", "python", "id", "nice"}
 _SSH = ("BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=3")
 # Signals that a process brings upon itself. SIGKILL is not one: a system short of memory sends it.
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+# What an end means, and what to do about it: the second half of an error's first line.
+_ADVICE: dict[str | int | None, str] = {
+    **dict.fromkeys(
+        _CRASHES,
+        "a crash of native code, most likely the runtime's; judge another mode or runtime there",
+    ),
+    "SIGKILL": "sent from outside, often by a kernel short of memory; its log (dmesg) would say so",
+    127: "no such command; name the board's Python with python= in the spec",
+    255: "if that is ssh's, the connection is gone; try `ssh` to the board by hand",
+}
 # Last words of a process that found no memory left: the kernel's, C++'s, OpenBLAS's, Python's.
 _NO_MEMORY = re.compile(r"(?i)out of memory|annot allocate|memory allocation|bad_alloc|MemoryError")
 # Texts a request: a message stays small in the runner's memory, and a slow board within the
@@ -179,13 +189,15 @@ class _Process(Popen2IO):
         number = -code if code < 0 else code - 128
         return signal.Signals(number).name if number in set(signal.Signals) else None
 
-    def end(self) -> str:
-        """How it ended, with the last lines of its stderr."""
+    def end(self, killed: str = "") -> str:
+        """How it ended, or why it was `killed` by its caller; with the last lines of its stderr."""
         name, code = self.signal(), self.popen.returncode
         how = "is still running" if code is None else f"exited with status {code}"
+        advice = f" ({known})" if (known := _ADVICE.get(name or code)) else ""
+        said = killed or (f"died of {name}" if name else how) + advice
         self._drain.join(timeout=1)
         lines = "\n  ".join(self.last_lines) or "(it wrote nothing to stderr)"
-        return f"it {f'died of {name}' if name else how}; its last lines:\n  {lines}"
+        return f"it {said}; its last lines:\n  {lines}"
 
 
 class Runner:
@@ -193,7 +205,8 @@ class Runner:
 
     `popen//python=/path/to/python` (a command with arguments, such as an emulator's, will do) or
     `ssh=pi@board//python=python3`; also `env:NAME=value`, `nice=`, `id=` and `ssh_config=`. Paths
-    given to `load` are paths on the runner's machine.
+    given to `load` are paths on the runner's machine. `name` is what errors call the board; a spec
+    can be a screenful.
 
     `deadline_s` is how long the runner may be silent. Past it, or when it dies, RunnerError says
     how it ended. No process stays behind on this machine, not even if this one is killed (so keep
@@ -204,14 +217,16 @@ class Runner:
     `guard()` says what is in force.
     """
 
-    def __init__(self, spec: str, *, deadline_s: float = 600.0, isolate: bool = True) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: str, *, deadline_s: float = 600.0, isolate: bool = True, name: str = ""
+    ) -> None:
         self.deadline_s = deadline_s
         self.loaded: Loaded | None = None
         self._label_names: tuple[str, ...] = ()
         self._load_seconds = 0.0
         self._overdue = False
         parsed = parse(spec)
+        self.name = name or parsed.ssh or "this machine"
         # As root a user namespace would lose access to other users' files.
         local_root = bool(parsed.popen) and os.geteuid() == 0
         ways = [["unshare", "-n" if local_root else "-rn"], []] if isolate else [[]]
@@ -242,9 +257,7 @@ class Runner:
         try:
             self._process = _Process(arguments)
         except OSError as error:
-            raise RunnerError(f"cannot start a runner with {shlex.join(arguments)}: {error}") from (
-                error
-            )
+            raise RunnerError(f"cannot start a runner at {self.name}: {error}") from error
         try:
             with self._watchdog():
                 self._gateway = bootstrap(self._process, spec)
@@ -253,8 +266,7 @@ class Runner:
         except (EOFError, OSError, AssertionError, HostNotFound) as error:
             self._process.kill()
             raise RunnerError(
-                f"no runner at {self.spec!r} within {self.deadline_s:g} s "
-                f"({shlex.join(arguments[:6])} ...): {self._process.end()}"
+                f"no runner at {self.name} within {self.deadline_s:g} s: {self._end()}"
             ) from error
 
     @contextmanager
@@ -271,6 +283,12 @@ class Runner:
         self._overdue = True
         self._process.kill()
 
+    def _end(self) -> str:
+        silent = (
+            f"was silent for {self.deadline_s:g} s, so it was killed: a slow board, or it hangs"
+        )
+        return self._process.end(silent if self._overdue else "")
+
     def _ask(self, op: str, **request: Any) -> Any:
         """One request, one reply. Signs of life in between start the deadline anew."""
         try:
@@ -281,12 +299,10 @@ class Runner:
         except (EOFError, OSError, execnet.RemoteError, self._channel.TimeoutError) as error:
             if isinstance(error, self._channel.TimeoutError):
                 self._give_up()
-            how, name = self._process.end(), self._process.signal()
+            how, name = self._end(), None if self._overdue else self._process.signal()
             self._process.kill()
-            if self._overdue:
-                how, name = f"silent for {self.deadline_s:g} s, so it was killed; {how}", None
             kind = OutOfMemoryError if _NO_MEMORY.search(how) else RunnerError
-            raise kind(f"{op}: lost the runner at {self.spec!r}: {how}", name) from error
+            raise kind(f"{op}: lost the runner at {self.name}: {how}", name) from error
         if "error" in reply:
             raise _ERRORS.get(reply["error"], RunnerError)(reply["message"])
         return reply["ok"]

@@ -476,8 +476,15 @@ def test_a_crash_is_one_error_with_its_signal_and_last_words(
     planted: Callable[..., Runner],
 ) -> None:
     runner = planted("crash")
-    with pytest.raises(InvokeError, match=r"(?s)crashed.*died of SIGSEGV.*about to crash"):
+    with pytest.raises(InvokeError, match=r"(?s)crashed.*died of SIGSEGV.*about to crash") as crash:
         runner.classify(["good"])
+    first, *last_words = str(crash.value).splitlines()
+    assert first == (
+        "the runtime crashed: classify: lost the runner at this machine: it died of SIGSEGV "
+        "(a crash of native code, most likely the runtime's; judge another mode or runtime there); "
+        "its last lines:"
+    )
+    assert last_words
     assert_gone(runner)
     with pytest.raises(InvokeError, match=r"lost the runner"):
         runner.classify(["good"])
@@ -553,10 +560,13 @@ def test_the_harness_s_own_share_is_small_and_measured(planted: Callable[..., Ru
 
 def test_a_runner_that_never_starts_is_no_hang() -> None:
     started = time.monotonic()
-    with pytest.raises(RunnerError, match=r"no runner at .* within 2 s"):
-        Runner("popen//python=sh -c 'sleep 600'", deadline_s=2)
+    with pytest.raises(RunnerError, match=r"^no runner at the attic's within 2 s: it was silent"):
+        Runner("popen//python=sh -c 'sleep 600'", deadline_s=2, name="the attic's")
     assert 2 <= time.monotonic() - started < 10
-    with pytest.raises(RunnerError, match=r"no-such-python"):
+    missing = (
+        r"^no runner at this machine .*no such command; name the board's Python.*no-such-python"
+    )
+    with pytest.raises(RunnerError, match=f"(?s){missing}"):
         Runner("popen//python=/no-such-python")
 
 
