@@ -120,6 +120,8 @@ def flatbuffer(
             samples = calibration.samples(signatures, checkpoint.tokenizer, chosen.texts)
             ranges = calibrate(source.path / FLATBUFFER, samples)
         content = quantize(source.path / FLATBUFFER, recipe, ranges)
+        if chosen:
+            content = sharing.with_biases(content)
         (folder / FLATBUFFER).write_bytes(sharing.share(content))
         if mode == "mixed":
             mixed.load(checkpoint).save(folder / mixed.RECIPE)

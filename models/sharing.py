@@ -1,4 +1,5 @@
-"""A FlatBuffer written anew: with whatever is equal stored once, or with one signature alone."""
+"""A FlatBuffer written anew: with whatever is equal stored once, with one signature alone, or with
+a bias wherever a runtime reads one."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from models.errors import FlatBufferError
-from models.flatbuffer import IDENTIFIER, unpack
+from models.flatbuffer import IDENTIFIER, dtype_of, operator_name, unpack
 
 
 class _SharingBuilder(flatbuffers.Builder):
@@ -93,6 +95,43 @@ def one_signature(content: bytes, key: str) -> bytes:
         model.subgraphs = [model.subgraphs[chosen[0].subgraphIndex]]
         chosen[0].subgraphIndex = 0
         model.signatureDefs = chosen
+
+    return rewritten(content, change)
+
+
+def with_biases(content: bytes) -> bytes:
+    """The same model, in which every int8 FULLY_CONNECTED without a bias has one of zeros.
+
+    No answer changes. tflite-runtime 2.14 on aarch64 reads a bias there in any case, and dies of it
+    (docs/emulation.md).
+    """
+
+    def change(model: Any) -> None:
+        zeros: dict[int, int] = {}  # by length, the buffer
+        for graph in model.subgraphs:
+            for operator in graph.operators:
+                if operator_name(model.operatorCodes[operator.opcodeIndex]) != "FULLY_CONNECTED":
+                    continue
+                given, table = (graph.tensors[i] for i in operator.inputs[:2])
+                if dtype_of(given) != "int8" or (operator.inputs[2:] >= 0).any():
+                    continue
+                length = int(table.shape[0])
+                if length not in zeros:
+                    zeros[length] = len(model.buffers)
+                    model.buffers.append(schema.BufferT(data=np.zeros(4 * length, np.uint8)))
+                scales = given.quantization.scale * table.quantization.scale
+                graph.tensors.append(
+                    schema.TensorT(
+                        shape=np.array([length], np.int32),
+                        type=schema.TensorType.INT32,
+                        buffer=zeros[length],
+                        quantization=schema.QuantizationParametersT(
+                            scale=scales, zeroPoint=np.zeros(len(scales), np.int64)
+                        ),
+                    )
+                )
+                last = len(graph.tensors) - 1
+                operator.inputs = np.array([*operator.inputs[:2], last], np.int32)
 
     return rewritten(content, change)
 

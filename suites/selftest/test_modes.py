@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,10 @@ from fixtures.cases import Case
 from models import calibration
 from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
-from models.flatbuffer import FLATBUFFER, inspect
+from models.flatbuffer import FLATBUFFER, dtype_of, inspect, operator_name
 from models.modes import MODES, flatbuffer, mode_of
 from models.quantizer import calibrate, quantize
-from models.sharing import share
+from models.sharing import rewritten, share
 from models.store import Store
 from suites.selftest.conftest import Ask
 from tweets.splits import Splits
@@ -33,6 +34,35 @@ def test_sharing_changes_no_answer(
     shared = flatbuffer("dynamic_range", checkpoint, store)
     assert shared.stat().st_size < path.stat().st_size
     np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)
+
+
+def test_every_int8_layer_has_a_bias_and_those_of_zeros_change_no_answer(
+    ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, tmp_path: Path
+) -> None:
+    """Without one an aarch64 kernel of tflite-runtime reads address 0."""
+    path, without = flatbuffer("full_integer", checkpoint, store, splits.calibration), 0
+
+    def take_away(model: Any) -> None:
+        nonlocal without
+        for graph in model.subgraphs:
+            for operator in graph.operators:
+                if operator_name(model.operatorCodes[operator.opcodeIndex]) != "FULLY_CONNECTED":
+                    continue
+                given, _, bias = operator.inputs
+                if dtype_of(graph.tensors[given]) != "int8":
+                    continue
+                assert bias >= 0
+                if not model.buffers[graph.tensors[bias].buffer].data.any():
+                    operator.inputs = np.array([*operator.inputs[:2], -1], np.int32)
+                    without += 1
+
+    bare = tmp_path / FLATBUFFER
+    bare.write_bytes(rewritten(path.read_bytes(), take_away))
+    assert without > 0
+    for runtime in ("ai-edge-litert", "tflite-runtime"):
+        case = Case("host", runtime, "full_integer")
+        np.testing.assert_array_equal(ask(case, bare).logits, ask(case, path).logits)
+    assert inspect(path).operators == inspect(bare).operators
 
 
 @pytest.mark.parametrize("mode", ["int4", "full_integer", "int16x8"])
