@@ -13,9 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-# Added to the score of a padding token. exp(-30) is 1e-13, nothing beside a real token's share, and
-# unlike -10000 it leaves an int8 scale that still tells real scores apart.
-MASKED = -30.0
+# Added to the score of a padding token. Unlike -10000 it leaves an int8 scale that still tells real
+# scores apart; -30 is too little where a head scores all real tokens of a tweet as low as that.
+MASKED = -40.0
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": tf.nn.relu,

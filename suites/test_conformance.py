@@ -233,7 +233,7 @@ def test_threads_change_no_answer(
 def test_scales_leave_the_mask_its_effect(
     case: Case, flatbuffer_of: Callable[[Case], Path], judge: Judge
 ) -> None:
-    """The mask's 1 and 0 become what is added to the scores, 0 and -30: both fit the scales on the
+    """The mask's 1 and 0 become what is added to the scores, 0 and -40: both fit the scales on the
     way, and a score beside them does. What calibration did wrong shows here first."""
     spans = [most - least for least, most in inspect(flatbuffer_of(case)).mask_ranges]
     judge.holds("fixed scales", bool(spans), f"{len(spans)} on the mask's way")

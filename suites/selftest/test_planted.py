@@ -18,6 +18,7 @@ from fixtures.cases import Case
 from models import calibration
 from models.checkpoint import Checkpoint
 from models.flatbuffer import FLATBUFFER, inspect, operator_name
+from models.layers import MASKED
 from models.modes import MODES
 from models.quantizer import calibrate, quantize
 from models.sharing import one_signature, rewritten
@@ -122,14 +123,14 @@ def _ignore_mask(model: Any) -> None:
 
 
 def _set_mask(model: Any, value: float) -> None:
-    """What a masked token's score gets instead of -30."""
+    """What a masked token's score gets instead of `MASKED`."""
     (operator,) = (o for o in _operators(model, "MUL", "mul") if _is_mask(model, o))
     _numbers(model, model.subgraphs[0].tensors[operator.inputs[1]])[...] = value
 
 
 def _is_mask(model: Any, operator: Any) -> bool:
     data = model.buffers[model.subgraphs[0].tensors[operator.inputs[1]].buffer].data
-    return data is not None and bytes(data) == np.float32(-30).tobytes()
+    return data is not None and bytes(data) == np.float32(MASKED).tobytes()
 
 
 def _negate_a_table(model: Any) -> None:
