@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -188,19 +189,36 @@ def _shape(tensor: Any) -> tuple[int, ...]:
     return () if tensor.shape is None else tuple(int(n) for n in tensor.shape)  # of a scalar
 
 
+def masked_scores(model: Any) -> Iterator[tuple[Any, Any]]:
+    """Of every signature, each tensor of scores and its sum with the mask."""
+    for graph, way, computed in _mask_ways(model):
+        for operator in graph.operators:
+            scores = set(operator.inputs) & computed - way.keys()
+            if len(scores) == 1 and not way.keys().isdisjoint(operator.inputs):
+                yield graph.tensors[scores.pop()], graph.tensors[operator.outputs[0]]
+
+
 def _mask_ranges(model: Any) -> tuple[tuple[float, float], ...]:
-    found = []
+    ranges = (
+        _range(graph.tensors[n])
+        for graph, way, _ in _mask_ways(model) for n in way if n not in graph.inputs
+    )  # fmt: skip
+    return tuple(bounds for bounds in ranges if bounds)
+
+
+def _mask_ways(model: Any) -> Iterator[tuple[Any, dict[int, None], set[int]]]:
+    """Of every signature its graph, the tensors on the mask's way in order, and all computed."""
     for definition in model.signatureDefs or ():
         graph = model.subgraphs[definition.subgraphIndex]
-        way = {i.tensorIndex for i in definition.inputs if b"attention_mask" in i.name}
+        inputs = [i.tensorIndex for i in definition.inputs if b"attention_mask" in i.name]
+        way = dict.fromkeys(inputs)
         computed = set(graph.inputs) | {n for o in graph.operators for n in o.outputs}
         for operator in graph.operators:
             met = set(operator.inputs) & computed
             name = operator_name(model.operatorCodes[operator.opcodeIndex])
-            if met and met <= way and name in _ON_THE_WAY:
-                way |= set(operator.outputs)
-                found += [_range(graph.tensors[n]) for n in operator.outputs]
-    return tuple(bounds for bounds in found if bounds)
+            if met and met <= way.keys() and name in _ON_THE_WAY:
+                way |= dict.fromkeys(operator.outputs)
+        yield graph, way, computed
 
 
 def _range(tensor: Any) -> tuple[float, float] | None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import tensorflow as tf
 
-# Added to the score of a padding token. Unlike -10000 it leaves an int8 scale that still tells real
-# scores apart; -30 is too little where a head scores all real tokens of a tweet as low as that.
-MASKED = -40.0
+# Added to the score of a padding token. Less would be too little where a head scores all real
+# tokens of a tweet low: -65 was met. In int8 it is cut off far above (`quantizer.MASKED_BELOW`).
+MASKED = -90.0
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": tf.nn.relu,

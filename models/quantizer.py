@@ -14,12 +14,14 @@ import numpy as np
 
 from models.calibration import Samples
 from models.errors import QuantizeError
-from models.flatbuffer import unpack
+from models.flatbuffer import masked_scores, unpack
 
 # One rule of a recipe, by the tool's own names; a later rule overrides an earlier one.
 Rule = Mapping[str, Any]
 # What each tensor reaches, by its name: "min" and "max".
 Ranges = Mapping[str, Mapping[str, np.ndarray]]
+# With fixed scales, how far below the least score of all a masked one is: exp(-12) is 6e-6.
+MASKED_BELOW = 12.0
 
 
 def rule(
@@ -75,7 +77,8 @@ def calibrate(source: Path, samples: Samples) -> Ranges:
 
     Each sample counts alike: the tool's own default, a moving average of both, forgets all but the
     last few, and cuts off what the others reach. A tensor has one range in all signatures, so that
-    one answers like the other and biases, which are in units of scales, are stored once.
+    one answers like the other and biases, which are in units of scales, are stored once. Masked
+    scores are cut off `MASKED_BELOW` the least one without a mask: real ones keep the steps.
 
     Raises:
         QuantizeError: the tool refused.
@@ -91,14 +94,20 @@ def calibrate(source: Path, samples: Samples) -> Ranges:
         )  # fmt: skip
         asked.calibrate(samples, None)
         found = dict(asked.get_model_qsvs())
-    graphs = unpack(source.read_bytes(), source).subgraphs
+    model = unpack(source.read_bytes(), source)
     # The converter lays every signature out alike, and only numbers the names anew.
-    for names in zip(*([t.name.decode() for t in graph.tensors] for graph in graphs), strict=True):
+    for names in zip(
+        *([t.name.decode() for t in graph.tensors] for graph in model.subgraphs), strict=True
+    ):
         known = [found[name] for name in names if name in found]
         if known:
             least = np.min([one["min"] for one in known], axis=0)
             most = np.max([one["max"] for one in known], axis=0)
             found |= {name: {"min": least, "max": most} for name in names}
+    for scores, masked in masked_scores(model):
+        least = found[scores.name.decode()]["min"] - MASKED_BELOW
+        name = masked.name.decode()
+        found[name] = {"min": np.maximum(found[name]["min"], least), "max": found[name]["max"]}
     return found
 
 

@@ -167,8 +167,9 @@ def test_threads_that_change_an_answer(by: float, told: str | None) -> None:
 @pytest.mark.parametrize(
     ("ranges", "told"),
     [
-        (((0.0, 1.0), (-30.0, 0.0)), None),
-        (((0.0, 1e-6), (-30.0, 0.0)), "mask seen in calibration"),
+        (((0.0, 1.0), (-90.0, 0.0)), None),
+        (((-1.0, 1.0), (-90.0, 90.0)), None),
+        (((0.0, 1e-6), (-90.0, 0.0)), "mask seen in calibration"),
         (((0.0, 1.0), (-10000.0, 0.0)), "mask clipped"),
         ((), "0 on the mask's way"),
     ],

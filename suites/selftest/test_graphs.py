@@ -60,7 +60,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
                 value.normal_(0, GAIN[kind] * value.shape[1] ** -0.5)
             else:
                 value.add_(0.1 * torch.randn_like(value))
-        # Scores stay those of a trained model (the mask is -40); the head makes the spread.
+        # Scores stay those of a trained model (the mask is -90); the head makes the spread.
         oracle.classifier.weight.mul_(3 / np.ptp(_expected(oracle)))
     folder = tmp_path_factory.mktemp(request.param)
     oracle.save_pretrained(folder)
