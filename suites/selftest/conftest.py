@@ -17,21 +17,21 @@ from models.modes import flatbuffer
 from models.store import Store
 from tweets.corpus import Corpus
 
-TWEETS = 48
+TWEETS = 96  # of fewer the logits spread less than of all, of which budgets speak
 
 Ask = Callable[[Case, Path], Answers]
 
 
 @pytest.fixture(scope="session")
 def few(evaluation: Corpus) -> Corpus:
-    """The first evaluation tweets."""
-    return evaluation.take(range(TWEETS))
+    """Some evaluation tweets, classes in proportion."""
+    return evaluation.take(evaluation.stratified(TWEETS))
 
 
 @pytest.fixture(scope="session")
-def expected(card: Card) -> np.ndarray:
+def expected(card: Card, evaluation: Corpus) -> np.ndarray:
     """The candidate's recorded logits for them."""
-    return np.array(card.logits[:TWEETS], np.float32)
+    return np.array(card.logits, np.float32)[evaluation.stratified(TWEETS)]
 
 
 @pytest.fixture(scope="session")

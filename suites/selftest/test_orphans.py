@@ -31,8 +31,9 @@ def descendants(pid: int) -> set[int]:
     """The processes below a process, by id."""
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found |= {child} | descendants(child)
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+            for child in map(int, task.read_text().split()):
+                found |= {child} | descendants(child)
     return found
 
 
