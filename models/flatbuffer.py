@@ -193,8 +193,9 @@ def masked_scores(model: Any) -> Iterator[tuple[Any, Any]]:
     """Of every signature, each tensor of scores and its sum with the mask."""
     for graph, way, computed in _mask_ways(model):
         for operator in graph.operators:
+            name = operator_name(model.operatorCodes[operator.opcodeIndex])
             scores = set(operator.inputs) & computed - way.keys()
-            if len(scores) == 1 and not way.keys().isdisjoint(operator.inputs):
+            if name == "ADD" and scores and not way.keys().isdisjoint(operator.inputs):
                 yield graph.tensors[scores.pop()], graph.tensors[operator.outputs[0]]
 
 

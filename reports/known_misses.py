@@ -64,7 +64,8 @@ def read(path: Path) -> tuple[str | None, list[KnownMiss]]:
     misses: dict[str, KnownMiss] = {}
     for number, entry in enumerate(data.get("miss", []), start=1):
         if not set(names) - optional <= set(entry) <= set(names) or not all(
-            given and isinstance(given, kinds.get(name, str)) for name, given in entry.items()
+            isinstance(given, kinds.get(name, str)) and (given or name == "limit")
+            for name, given in entry.items()
         ):
             raise ReportError(
                 f"{path}: [[miss]] {number}: tests (a list) and reason, figure, raises (texts), "

@@ -15,14 +15,17 @@ import pytest
 from devices.answers import logit_distance, require_answers
 from devices.errors import SilentlyWrongError
 from fixtures.cases import Case
+from fixtures.runners import OpenRunner
 from models import calibration
+from models.card import Card
 from models.checkpoint import Checkpoint
-from models.flatbuffer import FLATBUFFER, inspect, operator_name
+from models.flatbuffer import FLATBUFFER, inspect, masked_scores, operator_name, unpack
 from models.layers import MASKED
 from models.modes import MODES
-from models.quantizer import calibrate, quantize
+from models.quantizer import MASKED_BELOW, calibrate, quantize
 from models.sharing import one_signature, rewritten
 from suites.selftest.conftest import Ask
+from tweets.corpus import Corpus
 from tweets.splits import Splits
 
 LITERT = Case("host", "ai-edge-litert", "float32")
@@ -131,6 +134,31 @@ def _set_mask(model: Any, value: float) -> None:
 def _is_mask(model: Any, operator: Any) -> bool:
     data = model.buffers[model.subgraphs[0].tensors[operator.inputs[1]].buffer].data
     return data is not None and bytes(data) == np.float32(MASKED).tobytes()
+
+
+@pytest.mark.parametrize(("mask", "holds"), [(MASKED, True), (-30.0, False)])
+def test_a_mask_that_is_too_shallow(
+    mask: float, holds: bool, one: Path, plant: Plant, bare_runner: OpenRunner,
+    checkpoint: Checkpoint, card: Card, evaluation: Corpus,
+) -> None:  # fmt: skip
+    """In tweets that begin so, a head scores every real token low, and padding takes over."""
+    chosen = [i for i, text in enumerate(evaluation.texts) if text.startswith("@SouthwestAir ")]
+    texts = [evaluation.texts[i] for i in chosen]
+    path = plant(one, lambda model: _set_mask(model, mask))
+    with bare_runner(LITERT) as runner:
+        runner.load(path, checkpoint.tokenizer, checkpoint.label_names, LITERT.runtime)
+        logits = runner.classify(texts).logits
+    worst = logit_distance(logits, np.array(card.logits, np.float32)[chosen])[1]
+    assert (worst <= MODES["float32"].worst_logit) is holds
+
+
+def test_masked_scores_are_cut_off_just_below_real_ones(one: Path, samples: Any) -> None:
+    found = calibrate(one, samples)
+    pairs = list(masked_scores(unpack(one.read_bytes(), one)))
+    assert len(pairs) == 24, "one a layer"
+    for scores, masked in pairs:
+        below = found[scores.name.decode()]["min"] - found[masked.name.decode()]["min"]
+        assert 0 < below.item() <= MASKED_BELOW + 1e-3
 
 
 def _negate_a_table(model: Any) -> None:

@@ -303,6 +303,20 @@ def test_a_known_miss_that_became_worse_is_red(house: House) -> None:
     result.stdout.fnmatch_lines(["*worse than the known miss allows (2.5)*"])
 
 
+def test_an_entry_may_name_several_tests_that_miss_alike(house: House) -> None:
+    house.claim("accuracy", MISSES)
+    house.claim("footprint", MISSES)
+    both = [TEST, TEST.replace("accuracy", "footprint")]
+    house.miss(tests=both)
+    assert house.run().ret == 0
+    house.claim("footprint", SHIPS)
+    assert house.run().ret == 1, "one of the two passes"
+    house.miss(tests=[TEST, TEST])
+    result = house.run()
+    assert result.ret == 4
+    assert "listed twice" in result.stderr.str()
+
+
 def test_the_known_misses_of_another_candidate_are_not_expected(house: House) -> None:
     house.claim("accuracy", MISSES)
     house.miss()
