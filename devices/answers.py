@@ -10,10 +10,12 @@ from devices.errors import SilentlyWrongError
 ANOTHER_MODEL = 0.5
 
 
-def require_answers(logits: np.ndarray, expected: np.ndarray | None, subject: str) -> None:
+def require_answers(
+    logits: np.ndarray, expected: np.ndarray | None, spread: float, subject: str
+) -> None:
     """Refuse logits (tweets, classes) that cannot be those of the classifier that was loaded.
 
-    ``expected``: what its checkpoint answers, where that is recorded.
+    ``expected``: what its checkpoint answers, where that is recorded; ``spread``: of all that is.
 
     Raises:
         SilentlyWrongError: NaN or infinity; the same logits for every one of several tweets
@@ -29,7 +31,7 @@ def require_answers(logits: np.ndarray, expected: np.ndarray | None, subject: st
         )
     if expected is None:
         return
-    away = logit_distance(logits, expected)[0]
+    away = logit_distance(logits, expected, spread)[0]
     if away > ANOTHER_MODEL:
         raise SilentlyWrongError(
             f"{subject} answers {away:.2f} of their spread away from its checkpoint's logits "
@@ -37,21 +39,26 @@ def require_answers(logits: np.ndarray, expected: np.ndarray | None, subject: st
         )
 
 
-def logit_distance(logits: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+def spread_of_logits(logits: np.ndarray) -> float:
+    """Standard deviation of logits (tweets, classes) after each tweet's mean is taken out: what
+    distances are shares of. Take it of all tweets: eight may be alike, or as far apart as any."""
+    return float(_centred(logits).std())
+
+
+def logit_distance(logits: np.ndarray, expected: np.ndarray, spread: float) -> tuple[float, float]:
     """Mean and worst distance of logits (tweets, classes) from those expected, as shares of the
-    spread (standard deviation) of the expected ones after each tweet's mean is taken out."""
+    ``spread``, after each tweet's mean is taken out."""
     away = np.abs(_centred(logits) - _centred(expected))
-    spread = _centred(expected).std()
     return float(away.mean() / spread), float(away.max() / spread)
 
 
 def told_apart(logits: np.ndarray, expected: np.ndarray, tie: float) -> np.ndarray:
     """Which tweets get another label than expected that is no tie: by the expected logits, their
-    label leads the other by more than ``tie``, a share of the spread. Bool (tweets,)."""
+    label leads the other by more than ``tie``, in units of logits. Bool (tweets,)."""
     tweets = np.arange(len(expected))
     label, other = expected.argmax(axis=1), logits.argmax(axis=1)
     lead = expected[tweets, label] - expected[tweets, other]
-    return (label != other) & (lead > tie * _centred(expected).std())
+    return (label != other) & (lead > tie)
 
 
 def _centred(logits: np.ndarray) -> np.ndarray:

@@ -124,16 +124,17 @@ def test_agreement_with_float32(
 
 @pytest.mark.only(emulated=True)
 def test_answers_as_this_machine_does(
-    case: Case, answers_of: AnswersOf, answers_here: AnswersOf, judge: Judge
-) -> None:
+    case: Case, answers_of: AnswersOf, answers_here: AnswersOf, spread_of: Callable[[Case], float],
+    judge: Judge,
+) -> None:  # fmt: skip
     """Every tweet's label is the one that this runtime gives to the same file on this machine.
 
     Where two labels are nearer than the mode's own logit distance, either is.
     """
-    answers, here = answers_of(case), answers_here(case)
-    tie = MODES[case.mode].logit_distance
+    answers, here, spread = answers_of(case), answers_here(case), spread_of(case)
+    tie = MODES[case.mode].logit_distance * spread
     different = int(told_apart(answers.logits, here.logits, tie).sum())
-    mean, worst = logit_distance(answers.logits, here.logits)
+    mean, worst = logit_distance(answers.logits, here.logits, spread)
     judge.facts(
         tweets=len(here.logits), distance_from_here_mean=mean, distance_from_here_worst=worst
     )

@@ -2,7 +2,7 @@
 
 Held against the checkpoint's recorded PyTorch logits, tweet by tweet. A runtime that answers
 wrongly without an error is caught here, by name, before any of its figures count. Distances are
-shares of the spread of the recorded logits, so that they mean the same for every model.
+shares of the spread of all recorded logits, so that they mean the same for every model and sample.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tweets.corpus import Corpus
 
 AnswersOf = Callable[[Case], Answers]
 JudgedTweets = Callable[[Case], tuple[list[int], Corpus]]
+SpreadOf = Callable[[Case], float]
 OpenFile = Callable[..., AbstractContextManager[Runner]]
 
 FEW = 16  # tweets that are asked anew
@@ -54,12 +55,12 @@ def test_runtime_takes_every_operator(
 
 
 def test_answers_like_its_checkpoint(
-    case: Case, card: Card, answers_of: AnswersOf,
+    case: Case, card: Card, answers_of: AnswersOf, spread_of: SpreadOf,
     judged_tweets: JudgedTweets, judge: Judge,
 ) -> None:  # fmt: skip
     """Distance of the logits from the recorded ones: on the whole, and of the worst one."""
     expected = np.array(card.logits, np.float32)[judged_tweets(case)[0]]
-    mean, worst = logit_distance(answers_of(case).logits, expected)
+    mean, worst = logit_distance(answers_of(case).logits, expected, spread_of(case))
     judge.facts(logit_distance_mean=mean, logit_distance_worst=worst)
     estimate = Estimate(mean, "of the spread", "mean over tweets and classes")
     judge.at_most("logit distance", estimate, MODES[case.mode].logit_distance)
@@ -165,13 +166,16 @@ def anew(
     return ask
 
 
-def test_padding_changes_no_answer(case: Case, anew: Callable[[Case], Anew], judge: Judge) -> None:
+def test_padding_changes_no_answer(
+    case: Case, anew: Callable[[Case], Anew], spread_of: SpreadOf, judge: Judge
+) -> None:
     """The same tweets through the shortest signature that takes them, and through each longer."""
     by_length = anew(case).by_length
     lengths = sorted(by_length)
     if len(lengths) < 2:
         raise Undecided(f"the file has {lengths} tokens alone: nothing to compare padding with")
-    worst = max(logit_distance(by_length[n], by_length[lengths[0]])[1] for n in lengths[1:])
+    least, spread = by_length[lengths[0]], spread_of(case)
+    worst = max(logit_distance(by_length[n], least, spread)[1] for n in lengths[1:])
     judge.facts(padding_distance=worst)
     statistic = f"worst logit at {lengths[1:]} tokens against {lengths[0]}"
     judge.at_most(
@@ -211,7 +215,7 @@ def _judge_same(judge: Judge, name: str, again: np.ndarray, answered: np.ndarray
 
 def test_threads_change_no_answer(
     case: Case, open_runner: OpenFile, evaluation: Corpus,
-    flatbuffer_of: Callable[[Case], Path], judge: Judge,
+    flatbuffer_of: Callable[[Case], Path], spread_of: SpreadOf, judge: Judge,
 ) -> None:  # fmt: skip
     """The same label with 1, 2 and 4 threads, and the same logits but for the order of sums.
 
@@ -224,7 +228,7 @@ def test_threads_change_no_answer(
     labels = [x.argmax(axis=1) for x in logits]
     other = int((labels[0] != labels[1:]).any(axis=0).sum())
     judge.holds("labels", other == 0, f"{other} of {len(labels[0])} tweets are labelled otherwise")
-    worst = max(logit_distance(x, logits[0])[1] for x in logits[1:])
+    worst = max(logit_distance(x, logits[0], spread_of(case))[1] for x in logits[1:])
     estimate = Estimate(worst, "of the spread", "worst logit with 2 or 4 threads against 1")
     judge.at_most("threads' effect", estimate, MAX_BY_THREADS)
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.answers import logit_distance
+from devices.answers import logit_distance, spread_of_logits
 from devices.latency import VirtualClock, ratio_of_medians, replay
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
@@ -123,8 +123,9 @@ def test_the_peer_answers_like_the_checkpoint(
 ) -> None:
     """A peer that answers otherwise would be no peer: held to what `dynamic_range` promises."""
     answers = np.concatenate([peer.run(["logits"], fed)[0] for fed in tweets.inputs])
-    expected = np.array(card.logits, np.float32)[tweets.indices]
-    mean, _ = logit_distance(answers, expected)
+    expected = np.array(card.logits, np.float32)
+    spread = spread_of_logits(expected)
+    mean, _ = logit_distance(answers, expected[tweets.indices], spread)
     estimate = Estimate(mean, "of the spread", f"mean over {len(answers)} tweets and classes")
     judge.at_most("the peer's logit distance", estimate, MODES["dynamic_range"].logit_distance)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devices.answers import spread_of_logits
 from devices.gateway import Answers
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
@@ -17,7 +18,7 @@ from models.modes import flatbuffer
 from models.store import Store
 from tweets.corpus import Corpus
 
-TWEETS = 96  # of fewer the logits spread less than of all, of which budgets speak
+TWEETS = 96
 
 Ask = Callable[[Case, Path], Answers]
 
@@ -32,6 +33,12 @@ def few(evaluation: Corpus) -> Corpus:
 def expected(card: Card, evaluation: Corpus) -> np.ndarray:
     """The candidate's recorded logits for them."""
     return np.array(card.logits, np.float32)[evaluation.stratified(TWEETS)]
+
+
+@pytest.fixture(scope="session")
+def spread(card: Card) -> float:
+    """What distances between logits are shares of."""
+    return spread_of_logits(np.array(card.logits, np.float32))
 
 
 @pytest.fixture(scope="session")

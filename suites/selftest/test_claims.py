@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import fixtures.measured
-from devices.answers import told_apart
+from devices.answers import spread_of_logits, told_apart
 from devices.board import Board, emulated, this_machine
 from devices.cost import Cost
 from devices.gateway import Answers, Timings
@@ -81,6 +81,10 @@ def _card(predictions: np.ndarray) -> Any:
     return SimpleNamespace(
         predictions=tuple(predictions.tolist()), logits=_answers(predictions).logits
     )
+
+
+def _spread(case: Case) -> float:
+    return spread_of_logits(_answers(LABELS).logits)
 
 
 def _everything(case: Case) -> tuple[list[int], Corpus]:
@@ -152,12 +156,27 @@ def test_disagreement_with_float32_does_not_ship(judged: Judge) -> None:
 def test_logits_far_from_the_recorded_ones_do_not_ship(away: str, judged: Judge) -> None:
     ask = test_conformance.test_answers_like_its_checkpoint
     card = _card(LABELS)
-    ask(CASE, card, lambda case: _answers(LABELS, noise=0.05), _everything, judged)
+    ask(CASE, card, lambda case: _answers(LABELS, noise=0.05), _spread, _everything, judged)
     wrong = _answers(LABELS, noise=1.0 if away == "all" else 0.0)
     if away == "one tweet":
         wrong.logits[7] += np.array([0, 3, 0])
     with pytest.raises(DoesNotShip, match="worst logit" if away == "one tweet" else "distance"):
-        ask(CASE, card, lambda case: wrong, _everything, _fresh())
+        ask(CASE, card, lambda case: wrong, _spread, _everything, _fresh())
+
+
+def test_a_sample_of_tweets_that_are_alike_is_held_against_the_spread_of_all(judged: Judge) -> None:
+    """Logits near to each other are no nearer to another model's."""
+    alike, chosen = _card(LABELS), [0, 3]
+    alike.logits[chosen] *= 0.1
+    ours = _answers(LABELS)
+    ours.logits[:] = alike.logits + np.array([0.05, 0, -0.05])
+    answers = Answers(ours.logits[chosen], ours.predictions[chosen], NAMES, (10,) * 2, 0)
+    ask = test_conformance.test_answers_like_its_checkpoint
+    sample = TWEETS.take(chosen)
+    ask(CASE, alike, lambda case: answers, _spread, lambda case: (chosen, sample), judged)
+    own = spread_of_logits(alike.logits[chosen])
+    with pytest.raises(DoesNotShip, match="logit distance"):
+        ask(CASE, alike, lambda case: answers, lambda _: own, lambda _: (chosen, sample), _fresh())
 
 
 @pytest.mark.parametrize("runtime", ["ai-edge-litert", "tflite-runtime"])
@@ -307,18 +326,18 @@ def test_instructions_that_do_not_repeat_do_not_ship(
 
 def test_another_label_than_on_this_machine_does_not_ship(judged: Judge) -> None:
     ask = test_accuracy.test_answers_as_this_machine_does
-    ask(PI4, lambda case: _answers(LABELS, 0.1), lambda case: _answers(LABELS), judged)
+    ask(PI4, lambda case: _answers(LABELS, 0.1), lambda case: _answers(LABELS), _spread, judged)
     other = LABELS.copy()
     other[7] = (other[7] + 1) % 3
     with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
-        ask(PI4, lambda case: _answers(other), lambda case: _answers(LABELS), _fresh())
+        ask(PI4, lambda case: _answers(other), lambda case: _answers(LABELS), _spread, _fresh())
     here, there = _answers(LABELS), _answers(LABELS)
     here.logits[7], there.logits[7] = [0.01, 0, -4], [0, 0.01, -4]
-    ask(PI4, lambda case: there, lambda case: here, _fresh())  # a tie
+    ask(PI4, lambda case: there, lambda case: here, _spread, _fresh())  # a tie
     there.logits[7] = [0, 4, -4]
     here.logits[7] = [4, 0, -4]
     with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
-        ask(PI4, lambda case: there, lambda case: here, _fresh())
+        ask(PI4, lambda case: there, lambda case: here, _spread, _fresh())
 
 
 def test_a_tie_may_fall_either_way() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from devices.answers import spread_of_logits
 from devices.gateway import Answers
 from fixtures.cases import Case
 from models.card import file_sha256
@@ -46,6 +47,10 @@ def _judge() -> Judge:
 
 def _answers(logits: np.ndarray, tokens: tuple[int, ...] = ()) -> Any:
     return lambda case: Answers(logits, logits.argmax(1), NAMES, tokens, 0)
+
+
+def _spread(case: Case) -> float:
+    return spread_of_logits(LOGITS)
 
 
 def _judged(case: Case) -> tuple[list[int], Corpus]:
@@ -134,11 +139,11 @@ def test_an_answer_that_padding_changes() -> None:
         return lambda case: claim.Anew(LOGITS, LOGITS, LOGITS, lengths)
 
     ask, few = claim.test_padding_changes_no_answer, LOGITS[:12]
-    ask(CASE, anew(n24=few, n40=_but(1, few), n128=few), _judge())
+    ask(CASE, anew(n24=few, n40=_but(1, few), n128=few), _spread, _judge())
     with pytest.raises(DoesNotShip, match=r"worst logit at \[40, 128\] tokens against 24"):
-        ask(CASE, anew(n24=few, n40=_but(1, few, by=2), n128=few), _judge())
+        ask(CASE, anew(n24=few, n40=_but(1, few, by=2), n128=few), _spread, _judge())
     with pytest.raises(Undecided, match=r"\[24\] tokens alone"):
-        ask(CASE, anew(n24=few), _judge())
+        ask(CASE, anew(n24=few), _spread, _judge())
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,9 @@ def test_threads_that_change_an_answer(by: float, told: str | None) -> None:
 
     def ask() -> None:
         path = Path("ours.tflite")
-        claim.test_threads_change_no_answer(CASE, opened, TWEETS, lambda case: path, _judge())
+        claim.test_threads_change_no_answer(
+            CASE, opened, TWEETS, lambda case: path, _spread, _judge()
+        )
 
     if told is None:
         ask()

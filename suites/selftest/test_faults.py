@@ -47,13 +47,15 @@ def per_channel(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_runtime_that_answers_wrongly_without_an_error_is_caught_by_name(
-    ask: Ask, per_channel: Path, expected: np.ndarray
+    ask: Ask, per_channel: Path, expected: np.ndarray, spread: float
 ) -> None:
     """The same file is right on ai-edge-litert and garbage on tflite-runtime 2.14."""
-    require_answers(ask(LITERT, per_channel).logits, expected, "per channel on ai-edge-litert")
+    require_answers(
+        ask(LITERT, per_channel).logits, expected, spread, "per channel on ai-edge-litert"
+    )
     wrong = ask(TFLITE, per_channel).logits
     with pytest.raises(SilentlyWrongError, match=r"on tflite-runtime answers .* without an error"):
-        require_answers(wrong, expected, "per channel on tflite-runtime")
+        require_answers(wrong, expected, spread, "per channel on tflite-runtime")
 
 
 def test_an_operator_that_is_too_new_is_refused_at_load(
@@ -86,11 +88,11 @@ def test_an_operator_that_is_too_new_is_refused_at_load(
 
 
 def test_one_scale_a_tensor_is_right_on_both(
-    ask: Ask, checkpoint: Checkpoint, store: Store, expected: np.ndarray
+    ask: Ask, checkpoint: Checkpoint, store: Store, expected: np.ndarray, spread: float
 ) -> None:
     path = flatbuffer("dynamic_range", checkpoint, store)
     for case in (LITERT, TFLITE):
-        away = logit_distance(ask(case, path).logits, expected)[0]
+        away = logit_distance(ask(case, path).logits, expected, spread)[0]
         assert away <= MODES["dynamic_range"].logit_distance, f"{case}: {away:.3f} of the spread"
 
 
@@ -127,6 +129,7 @@ def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
     path32: Path,
     few: Corpus,
     expected: np.ndarray,
+    spread: float,
 ) -> None:
     """Each fault moves the logits far more than float32's tolerance; fed right, they do not."""
     ids = _ids(checkpoint, few.texts)
@@ -142,9 +145,9 @@ def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
             "ids and mask swapped": runner.classify_ids(ones, masks=ones),
         }
     tolerance = MODES["float32"].logit_distance
-    assert logit_distance(right.logits, expected)[0] <= tolerance
+    assert logit_distance(right.logits, expected, spread)[0] <= tolerance
     for name, answers in wrong.items():
-        away = logit_distance(answers.logits, expected)[0]
+        away = logit_distance(answers.logits, expected, spread)[0]
         assert away > 10 * tolerance, f"{name}: only {away:.1e} of the spread"
 
 
@@ -158,8 +161,8 @@ def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
     ],
 )
 def test_a_runtime_that_is_a_stub_is_caught(
-    expected: np.ndarray, wrong: Callable[[np.ndarray], np.ndarray]
+    expected: np.ndarray, spread: float, wrong: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    require_answers(expected.copy(), expected, "the recorded logits themselves")
+    require_answers(expected.copy(), expected, spread, "the recorded logits themselves")
     with pytest.raises(SilentlyWrongError):
-        require_answers(wrong(expected), expected, "a stub")
+        require_answers(wrong(expected), expected, spread, "a stub")

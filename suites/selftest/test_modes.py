@@ -68,14 +68,15 @@ def test_every_int8_layer_has_a_bias_and_those_of_zeros_change_no_answer(
 
 @pytest.mark.parametrize("mode", ["int4", "full_integer", "int16x8"])
 def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
-    mode: str, ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, expected: np.ndarray
-) -> None:
+    mode: str, ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, expected: np.ndarray,
+    spread: float,
+) -> None:  # fmt: skip
     path = flatbuffer(mode, checkpoint, store, splits.calibration)
     found, promised = inspect(path), MODES[mode]
     assert promised.dtype_faults(found) == {}
     assert mode_of(found) == mode
     assert found.signatures[0].outputs["logits"][0] == "float32"
-    mean, worst = logit_distance(ask(LITERT, path).logits, expected)
+    mean, worst = logit_distance(ask(LITERT, path).logits, expected, spread)
     assert mean <= promised.logit_distance
     assert worst <= promised.worst_logit
 

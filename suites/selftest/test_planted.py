@@ -33,6 +33,7 @@ LAYER = "mobilebert.encoder.layer.11."
 
 Change = Callable[[Any], None]
 Plant = Callable[[Path, Change], Path]
+Away = Callable[[Path], float]
 
 
 @pytest.fixture(scope="module")
@@ -94,16 +95,15 @@ def _numbers(model: Any, tensor: Any, dtype: str = "<f4") -> np.ndarray:
     return buffer.data.view(dtype).reshape(shape)
 
 
-def _away(ask: Ask, path: Path, expected: np.ndarray) -> float:
-    return logit_distance(ask(LITERT, path).logits, expected)[0]
+@pytest.fixture(scope="session")
+def away(ask: Ask, expected: np.ndarray, spread: float) -> Away:
+    """How far a FlatBuffer answers from the checkpoint."""
+    return lambda path: logit_distance(ask(LITERT, path).logits, expected, spread)[0]
 
 
-def test_unchanged_it_answers_like_its_checkpoint(
-    ask: Ask, one: Path, plant: Plant, expected: np.ndarray
-) -> None:
+def test_unchanged_it_answers_like_its_checkpoint(away: Away, one: Path, plant: Plant) -> None:
     """What the faults below are told apart from."""
-    away = _away(ask, plant(one, lambda model: None), expected)
-    assert away <= MODES["float32"].logit_distance
+    assert away(plant(one, lambda model: None)) <= MODES["float32"].logit_distance
 
 
 def _swap_layers(model: Any) -> None:
@@ -139,7 +139,7 @@ def _is_mask(model: Any, operator: Any) -> bool:
 @pytest.mark.parametrize(("mask", "holds"), [(MASKED, True), (-30.0, False)])
 def test_a_mask_that_is_too_shallow(
     mask: float, holds: bool, one: Path, plant: Plant, bare_runner: OpenRunner,
-    checkpoint: Checkpoint, card: Card, evaluation: Corpus,
+    checkpoint: Checkpoint, card: Card, evaluation: Corpus, spread: float,
 ) -> None:  # fmt: skip
     """In tweets that begin so, a head scores every real token low, and padding takes over."""
     chosen = [i for i, text in enumerate(evaluation.texts) if text.startswith("@SouthwestAir ")]
@@ -148,7 +148,7 @@ def test_a_mask_that_is_too_shallow(
     with bare_runner(LITERT) as runner:
         runner.load(path, checkpoint.tokenizer, checkpoint.label_names, LITERT.runtime)
         logits = runner.classify(texts).logits
-    worst = logit_distance(logits, np.array(card.logits, np.float32)[chosen])[1]
+    worst = logit_distance(logits, np.array(card.logits, np.float32)[chosen], spread)[1]
     assert (worst <= MODES["float32"].worst_logit) is holds
 
 
@@ -167,24 +167,24 @@ def _negate_a_table(model: Any) -> None:
 
 @pytest.mark.parametrize("change", [_swap_layers, _shift_positions, _ignore_mask, _negate_a_table])
 def test_a_fault_in_float32_moves_the_logits(
-    change: Change, ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+    change: Change, away: Away, one: Path, plant: Plant
 ) -> None:
     """Two layers swapped, positions off by one, the mask ignored, one table negated."""
-    assert _away(ask, plant(one, change), expected) > 10 * MODES["float32"].logit_distance
+    assert away(plant(one, change)) > 10 * MODES["float32"].logit_distance
 
 
 def test_a_nan_in_one_weight_is_no_answer(
-    ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+    ask: Ask, one: Path, plant: Plant, expected: np.ndarray, spread: float
 ) -> None:
     def change(model: Any) -> None:
         _numbers(model, _tables(model, LAYER + "output.dense/")[0])[0, 0] = np.nan
 
     with pytest.raises(SilentlyWrongError, match="NaN"):
-        require_answers(ask(LITERT, plant(one, change)).logits, expected, "with one NaN")
+        require_answers(ask(LITERT, plant(one, change)).logits, expected, spread, "with one NaN")
 
 
 def test_labels_permuted_in_the_classifier_are_another_model(
-    ask: Ask, one: Path, plant: Plant, expected: np.ndarray
+    ask: Ask, one: Path, plant: Plant, expected: np.ndarray, spread: float
 ) -> None:
     def change(model: Any) -> None:
         (operator,) = _operators(model, "FULLY_CONNECTED", "classifier/")
@@ -194,24 +194,24 @@ def test_labels_permuted_in_the_classifier_are_another_model(
 
     logits = ask(LITERT, plant(one, change)).logits
     with pytest.raises(SilentlyWrongError, match="of their spread away"):
-        require_answers(logits, expected, "with permuted labels")
-    assert logit_distance(logits[:, [2, 0, 1]], expected)[0] <= MODES["float32"].logit_distance
+        require_answers(logits, expected, spread, "with permuted labels")
+    assert (
+        logit_distance(logits[:, [2, 0, 1]], expected, spread)[0] <= MODES["float32"].logit_distance
+    )
 
 
-def test_scales_of_one_layer_doubled(
-    ask: Ask, one: Path, plant: Plant, expected: np.ndarray, tmp_path: Path
-) -> None:
+def test_scales_of_one_layer_doubled(away: Away, one: Path, plant: Plant, tmp_path: Path) -> None:
     def change(model: Any) -> None:
         for table in _tables(model, LAYER):
             table.quantization.scale = table.quantization.scale * 2
 
     source, most = _quantized(one, "dynamic_range", tmp_path), MODES["dynamic_range"].logit_distance
-    assert _away(ask, source, expected) <= most
-    assert _away(ask, plant(source, change), expected) > 2 * most
+    assert away(source) <= most
+    assert away(plant(source, change)) > 2 * most
 
 
 def test_zero_points_shifted(
-    ask: Ask, one: Path, plant: Plant, samples: Any, expected: np.ndarray, tmp_path: Path
+    away: Away, one: Path, plant: Plant, samples: Any, tmp_path: Path
 ) -> None:
     """Of what dense layers compute, by an eighth of what int8 can hold. One layer can bear it."""
 
@@ -222,16 +222,16 @@ def test_zero_points_shifted(
 
     source = _quantized(one, "full_integer", tmp_path, samples)
     most = MODES["full_integer"].logit_distance
-    assert _away(ask, source, expected) <= most
-    assert _away(ask, plant(source, change), expected) > 2 * most
+    assert away(source) <= most
+    assert away(plant(source, change)) > 2 * most
 
 
 def test_an_unclipped_mask_is_told_by_its_scale(
-    ask: Ask, one: Path, plant: Plant, samples: Any, expected: np.ndarray, tmp_path: Path
+    away: Away, one: Path, plant: Plant, samples: Any, tmp_path: Path
 ) -> None:
     """-10000, as models are trained: right in float32, and nothing is left of a score in int8."""
     source = plant(one, lambda model: _set_mask(model, -10000.0))
-    assert _away(ask, source, expected) <= MODES["float32"].logit_distance
+    assert away(source) <= MODES["float32"].logit_distance
     path = _quantized(source, "full_integer", tmp_path, samples)
     assert min(least for least, _ in inspect(path).mask_ranges) == pytest.approx(-10000, rel=0.01)
-    assert _away(ask, path, expected) > MODES["full_integer"].logit_distance
+    assert away(path) > MODES["full_integer"].logit_distance
