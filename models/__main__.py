@@ -66,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     score = commands.add_parser("score", help="a card's measures, beside those of constant answers")
     score.add_argument("card", type=Path, help="the folder of the card")
     score.add_argument("--run", type=Path, help="write its answers in RepLab 2013's run format")
+    score.add_argument(
+        "--model-card", action="store_true", help="write it as README.md into that folder, anew"
+    )
     score.add_argument("--gold", type=Path, help="write the labels so, for RepLab's own scorer")
     pack = commands.add_parser("bundle", help="write all that a board needs as one file")
     pack.add_argument("checkpoint", nargs="?", default=str(ZOO / "mobilebert-brands"))
@@ -172,6 +175,10 @@ def _score(args: argparse.Namespace) -> int:
         if path:
             replab.write_run(path, tweets, labels)
             print(f"written: {path}")
+    if args.model_card:
+        from models import model_card  # needs what a board does without
+
+        print(f"written: {model_card.write(args.card, card, tweets)}")
     return 0
 
 

@@ -32,6 +32,7 @@ from transformers import (
     set_seed,
 )
 
+from models import model_card
 from models.card import Card, software_versions
 from models.checkpoint import FILES as JUDGED
 from models.checkpoint import MAX_TOKENS
@@ -542,6 +543,7 @@ def _record_card(folder: Path, name: str, splits: Splits, provenance: dict[str, 
         },
     )
     card.save(folder / "card.json")
+    model_card.write(folder, card, splits.evaluation)
     found_scores = scores(splits.evaluation, card.predictions)
     measured = ", ".join(f"{measure} {x:.1f}%" for measure, x in found_scores.items())
     print(

@@ -89,6 +89,29 @@ def proportion(labels: ArrayLike, predictions: ArrayLike) -> Interval:
     return Interval(100 * p, float(scale * (centre - half)), float(scale * (centre + half)))
 
 
+def score_bounds(tweets: Corpus, predictions: ArrayLike) -> dict[str, Interval]:
+    """Measures of `scores` in percent, with one-sided 95% bounds: Wilson's of accuracy, of the
+    others a bootstrap's that resamples the tweets of each class apart."""
+    matrix = confusion_matrix(tweets.labels, predictions, len(tweets.label_names))
+    named = matrix.sum(1)
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.multinomial(n, row / max(n, 1), RESAMPLES) for n, row in zip(named, matrix, strict=True)
+    ]
+    drawn = np.stack(rows, axis=1)  # (RESAMPLES, classes, classes)
+    hits, answered = np.diagonal(drawn, axis1=1, axis2=2), drawn.sum(1)
+    recalls = (hits / np.maximum(named, 1))[:, named > 0]
+    f1 = 2 * hits / np.maximum(named + answered, 1)
+    occurs = matrix.sum(0) + named > 0
+    value = scores(tweets, predictions)
+    found = {"accuracy": proportion(tweets.labels, predictions)}
+    draws = {"balanced_accuracy": recalls.mean(1), "macro_f1": f1[:, occurs].mean(1)}
+    for name, shares in draws.items():
+        low, high = 100 * np.quantile(shares, (0.05, 0.95))
+        found[name] = Interval(value[name], float(low), float(high))
+    return found
+
+
 def paired_drop(
     labels: ArrayLike, reference: ArrayLike, candidate: ArrayLike, balanced: bool = False
 ) -> Interval:
