@@ -45,11 +45,16 @@ def spread_of_logits(logits: np.ndarray) -> float:
     return float(_centred(logits).std())
 
 
+def logit_distances(logits: np.ndarray, expected: np.ndarray, spread: float) -> np.ndarray:
+    """Distances of logits (tweets, classes) from those expected, each as a share of the ``spread``,
+    after each tweet's mean is taken out."""
+    return np.abs(_centred(logits) - _centred(expected)) / spread
+
+
 def logit_distance(logits: np.ndarray, expected: np.ndarray, spread: float) -> tuple[float, float]:
-    """Mean and worst distance of logits (tweets, classes) from those expected, as shares of the
-    ``spread``, after each tweet's mean is taken out."""
-    away = np.abs(_centred(logits) - _centred(expected))
-    return float(away.mean() / spread), float(away.max() / spread)
+    """Mean and worst of `logit_distances`."""
+    away = logit_distances(logits, expected, spread)
+    return float(away.mean()), float(away.max())
 
 
 def told_apart(logits: np.ndarray, expected: np.ndarray, tie: float) -> np.ndarray:

@@ -124,22 +124,21 @@ def test_agreement_with_float32(
 
 @pytest.mark.only(emulated=True)
 def test_answers_as_this_machine_does(
-    case: Case, answers_of: AnswersOf, answers_here: AnswersOf, spread_of: Callable[[Case], float],
-    judge: Judge,
+    case: Case, answers_of: AnswersOf, logits_here: Callable[[Case, list[int]], np.ndarray],
+    spread_of: Callable[[Case], float], judged_tweets: JudgedTweets, judge: Judge,
 ) -> None:  # fmt: skip
     """Every tweet's label is the one that this runtime gives to the same file on this machine.
 
     Where two labels are nearer than the mode's own logit distance, either is.
     """
-    answers, here, spread = answers_of(case), answers_here(case), spread_of(case)
+    answers, spread = answers_of(case).logits, spread_of(case)
+    here = logits_here(case, judged_tweets(case)[0])
     tie = MODES[case.mode].logit_distance * spread
-    different = int(told_apart(answers.logits, here.logits, tie).sum())
-    mean, worst = logit_distance(answers.logits, here.logits, spread)
-    judge.facts(
-        tweets=len(here.logits), distance_from_here_mean=mean, distance_from_here_worst=worst
-    )
+    different = int(told_apart(answers, here, tie).sum())
+    mean, worst = logit_distance(answers, here, spread)
+    judge.facts(tweets=len(here), distance_from_here_mean=mean, distance_from_here_worst=worst)
     judge.holds(
         "same labels as on this machine", different == 0,
-        f"{different} of {len(here.logits)} tweets got another label; the logits are {mean:.4f} of "
+        f"{different} of {len(here)} tweets got another label; the logits are {mean:.4f} of "
         f"their spread away (worst {worst:.4f})",
     )  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import fixtures.measured
-from devices.answers import spread_of_logits, told_apart
+from devices.answers import logit_distances, spread_of_logits, told_apart
 from devices.board import Board, emulated, this_machine
 from devices.cost import Cost
 from devices.gateway import Answers, Timings
@@ -152,31 +152,70 @@ def test_disagreement_with_float32_does_not_ship(judged: Judge) -> None:
         ask(CASE, card, lambda case: _answers(_predictions(few + 1)), _everything, _fresh())
 
 
+def _judge_distance(
+    judged: Judge, logits: np.ndarray, *, case: Case = CASE, recorded: np.ndarray | None = None,
+    asked: list[int] | None = None, here: np.ndarray | None = None, spread: float | None = None,
+) -> None:  # fmt: skip
+    """Given what a case answers to all tweets, of which it is asked some, and what this machine."""
+    recorded = _answers(LABELS).logits if recorded is None else recorded
+    indices = list(range(COUNT)) if asked is None else asked
+    given = Answers(logits[indices], logits[indices].argmax(1), NAMES, (10,) * len(indices), 0)
+    test_conformance.test_answers_like_its_checkpoint(
+        case, SimpleNamespace(logits=recorded), lambda case: given,
+        lambda case, some: here[some] if here is not None else pytest.fail("asked this machine"),
+        lambda case: spread or spread_of_logits(recorded), lambda case: (indices, TWEETS),
+        list(range(0, COUNT, 12)),
+        lambda case: EMULATED if case == PI4 else _board_of(case), judged,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("away", ["all", "one tweet"])
 def test_logits_far_from_the_recorded_ones_do_not_ship(away: str, judged: Judge) -> None:
-    ask = test_conformance.test_answers_like_its_checkpoint
-    card = _card(LABELS)
-    ask(CASE, card, lambda case: _answers(LABELS, noise=0.05), _spread, _everything, judged)
-    wrong = _answers(LABELS, noise=1.0 if away == "all" else 0.0)
+    _judge_distance(judged, _answers(LABELS, noise=0.05).logits)
+    wrong = _answers(LABELS, noise=1.0 if away == "all" else 0.0).logits
     if away == "one tweet":
-        wrong.logits[7] += np.array([0, 3, 0])
+        wrong[7] += np.array([0, 3, 0])
     with pytest.raises(DoesNotShip, match="worst logit" if away == "one tweet" else "distance"):
-        ask(CASE, card, lambda case: wrong, _spread, _everything, _fresh())
+        _judge_distance(_fresh(), wrong)
 
 
 def test_a_sample_of_tweets_that_are_alike_is_held_against_the_spread_of_all(judged: Judge) -> None:
     """Logits near to each other are no nearer to another model's."""
-    alike, chosen = _card(LABELS), [0, 3]
-    alike.logits[chosen] *= 0.1
-    ours = _answers(LABELS)
-    ours.logits[:] = alike.logits + np.array([0.05, 0, -0.05])
-    answers = Answers(ours.logits[chosen], ours.predictions[chosen], NAMES, (10,) * 2, 0)
-    ask = test_conformance.test_answers_like_its_checkpoint
-    sample = TWEETS.take(chosen)
-    ask(CASE, alike, lambda case: answers, _spread, lambda case: (chosen, sample), judged)
-    own = spread_of_logits(alike.logits[chosen])
+    recorded, asked = _answers(LABELS).logits, list(range(0, 600, 3))
+    recorded[asked] *= 0.1
+    ours = recorded + np.array([0.05, 0, -0.05])
+    _judge_distance(judged, ours, recorded=recorded, asked=asked)
+    own = spread_of_logits(recorded[asked])
     with pytest.raises(DoesNotShip, match="logit distance"):
-        ask(CASE, alike, lambda case: answers, lambda _: own, lambda _: (chosen, sample), _fresh())
+        _judge_distance(_fresh(), ours, recorded=recorded, asked=asked, spread=own)
+
+
+def test_a_sample_decides_what_lies_far_enough_from_the_bound(judged: Judge) -> None:
+    """Of 100 tweets: well within, too near to tell, well beyond."""
+    asked, recorded = list(range(100)), _answers(LABELS).logits
+    noise = _answers(LABELS, 0.1).logits - recorded
+    away = logit_distances(recorded + noise, recorded, spread_of_logits(recorded))[asked].mean()
+    bound = noise * MODES[CASE.mode].logit_distance / away
+    _judge_distance(judged, recorded + 0.5 * bound, asked=asked)
+    for near in (0.98, 1.02):
+        with pytest.raises(Undecided, match="mean of 100 of 6000 tweets"):
+            _judge_distance(_fresh(), recorded + near * bound, asked=asked)
+    with pytest.raises(DoesNotShip, match="logit distance"):
+        _judge_distance(_fresh(), recorded + 1.5 * bound, asked=asked)
+
+
+def test_the_few_tweets_of_an_emulated_board_are_held_against_the_same_ones_here(
+    judged: Judge,
+) -> None:
+    """They are far from the checkpoint by chance, on this machine just so: no fault of the board's.
+    What the board adds is one."""
+    here, asked = _answers(LABELS, noise=0.05).logits, list(range(8))
+    recorded = _answers(LABELS).logits
+    here[asked] = recorded[asked] + 0.15 * np.sign(here[asked] - recorded[asked])
+    _judge_distance(judged, here, case=PI4, asked=asked, here=here)
+    there = here + 0.3 * np.sign(here - recorded)
+    with pytest.raises(DoesNotShip, match="what 8 on the board add"):
+        _judge_distance(_fresh(), there, case=PI4, asked=asked, here=here)
 
 
 @pytest.mark.parametrize("runtime", ["ai-edge-litert", "tflite-runtime"])
@@ -325,19 +364,24 @@ def test_instructions_that_do_not_repeat_do_not_ship(
 
 
 def test_another_label_than_on_this_machine_does_not_ship(judged: Judge) -> None:
-    ask = test_accuracy.test_answers_as_this_machine_does
-    ask(PI4, lambda case: _answers(LABELS, 0.1), lambda case: _answers(LABELS), _spread, judged)
+    def ask(there: Answers, here: Answers, judge: Judge) -> None:
+        test_accuracy.test_answers_as_this_machine_does(
+            PI4, lambda case: there, lambda case, some: here.logits[some], _spread, _everything,
+            judge,
+        )  # fmt: skip
+
+    ask(_answers(LABELS, 0.1), _answers(LABELS), judged)
     other = LABELS.copy()
     other[7] = (other[7] + 1) % 3
     with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
-        ask(PI4, lambda case: _answers(other), lambda case: _answers(LABELS), _spread, _fresh())
+        ask(_answers(other), _answers(LABELS), _fresh())
     here, there = _answers(LABELS), _answers(LABELS)
     here.logits[7], there.logits[7] = [0.01, 0, -4], [0, 0.01, -4]
-    ask(PI4, lambda case: there, lambda case: here, _spread, _fresh())  # a tie
+    ask(there, here, _fresh())  # a tie
     there.logits[7] = [0, 4, -4]
     here.logits[7] = [4, 0, -4]
     with pytest.raises(DoesNotShip, match="1 of 6000 tweets got another label"):
-        ask(PI4, lambda case: there, lambda case: here, _spread, _fresh())
+        ask(there, here, _fresh())
 
 
 def test_a_tie_may_fall_either_way() -> None:
