@@ -44,7 +44,14 @@ def compute(records: Sequence[Record], required: Sequence[str] = REQUIRED) -> li
 
 def _compute(case: Case, records: Sequence[Record], required: Sequence[str]) -> CaseVerdict:
     found = [(Verdict(r["verdict"]), f"{r['claim']}: {r['reason']}") for r in records]
-    judged = {record["claim"] for record in records if record["measurements"]}
+    # What cannot run has nothing to measure: that it cannot is what was to be said of it.
+    judged = {
+        record["claim"]
+        for record in records
+        if record["measurements"]
+        or record["outcome"] == "xfailed"
+        or record["verdict"] == Verdict.CANNOT_RUN.value
+    }
     if missing := [claim for claim in required if claim not in judged]:
         found.append((Verdict.UNDECIDED, f"not judged: {', '.join(missing)}"))
     facts: dict[str, Any] = {}

@@ -159,6 +159,22 @@ def test_a_claim_not_judged_leaves_the_case_undecided() -> None:
     assert found[0]["reasons"] == ["not judged: latency, memory"]
 
 
+def test_what_cannot_run_is_not_said_to_be_unjudged_as_well() -> None:
+    """Nothing of it can be measured; and where that is known, nothing is left to explain."""
+    of = records()
+    for one in of:
+        if one["case"]["mode"] == "float32":
+            one.update(verdict="cannot run", reason="no such operator", measurements=[])
+    found = {case["case"]["mode"]: case for case in cases.compute(of)}["float32"]
+    assert found["verdict"] == "cannot run"
+    assert not any("not judged" in reason for reason in found["reasons"])
+    assert any("cannot run" in sentence for sentence in cases.unexplained(of))
+    for one in of:
+        if one["case"]["mode"] == "float32":
+            one.update(known_miss=True, outcome="xfailed")
+    assert not any("float32" in sentence for sentence in cases.unexplained(of))
+
+
 def test_a_fact_given_twice_is_invalid() -> None:
     of = records()
     of[-1]["facts"] = {"p90_ms": 1.0}
