@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 from models.__main__ import main
 from models.card import Card, file_sha256
@@ -24,6 +25,7 @@ from suites.selftest import made_up
 from suites.selftest.made_up import NAMES
 from tweets import splits as splits_room
 from tweets.corpus import Corpus, TweetsError
+from tweets.measures import score_bounds, scores
 from tweets.splits import Splits, split
 from tweets.unlabelled import read_unlabelled
 
@@ -67,6 +69,24 @@ def test_finetuning_learns_and_records(tuned: Path, splits: Splits) -> None:
     assert right > 0.9, "the words tell the class; it learned nothing"
     assert card.provenance["hyperparameters"]["epochs"] == 2
     assert splits.evaluation.checksum() in card.provenance["splits"]["evaluation"]
+
+
+def test_a_checkpoint_has_the_model_card_that_the_hub_shows(tuned: Path, splits: Splits) -> None:
+    """Read with the hub's own library; each measure with its bounds; all that made it is said."""
+    card, shown = Card.load(tuned / "card.json"), ModelCard.load(tuned / "README.md")
+    stated = {r.metric_type: r.metric_value for r in shown.data.eval_results}
+    found = scores(splits.evaluation, card.predictions)
+    assert stated == {name: round(value, 2) for name, value in found.items()}
+    for name, bounds in score_bounds(splits.evaluation, card.predictions).items():
+        row = f"| {name.replace('_', ' ')} | {found[name]:.2f} |"
+        assert f"{row} {bounds.low:.2f} to {bounds.high:.2f} |" in shown.text
+    made = card.provenance
+    said = [card.weights_sha256, made["command"], *made["splits"].values()]
+    said += [f"| {name} | {version} |" for name, version in made["versions"].items()]
+    said += [
+        f"| {name.replace('_', ' ')} | {value} |" for name, value in made["hyperparameters"].items()
+    ]
+    assert [line for line in said if line not in shown.text] == []
 
 
 def test_a_finished_training_is_not_begun_again(
