@@ -21,7 +21,8 @@ def fresh_mobilebert(
     teacher: Any, names: tuple[str, ...], layers: int
 ) -> MobileBertForSequenceClassification:
     """MobileBERT (24 layers: 24.6M parameters) whose word embeddings are the teacher's first 128
-    principal components; dense weights from a normal of half the fan-in scale."""
+    principal components (a narrower teacher has fewer); dense weights from a normal of half the
+    fan-in scale."""
     config = MobileBertConfig(
         vocab_size=teacher.config.vocab_size,
         num_hidden_layers=layers,
@@ -43,7 +44,7 @@ def fresh_mobilebert(
         basis = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -config.embedding_size :]
         projected = centred @ basis
         table = student.get_input_embeddings().weight
-        table.copy_(projected / projected.std() * 0.1)
+        table[:, : projected.shape[1]] = projected / projected.std() * 0.1
         table[config.pad_token_id] = 0
     return student
 
