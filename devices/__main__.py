@@ -12,7 +12,14 @@ from pathlib import Path
 
 from devices import emulation, operators, same
 from devices.cost import instructions
-from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.errors import (
+    DeviceError,
+    InvokeError,
+    LoadError,
+    NoRuntimeError,
+    ProvisionError,
+    RunnerError,
+)
 from devices.profile import profile, profiles
 from devices.projection import by_instructions
 from devices.provision import RUNTIMES, python_for
@@ -61,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             if (release := emulation.release(name)) not in table:
                 table[release] = operators.probe(name, emulated)
     except (
-        DeviceError, InvokeError, LoadError, OSError, ProvisionError, RunnerError
+        DeviceError, InvokeError, LoadError, NoRuntimeError, OSError, ProvisionError, RunnerError
     ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -76,7 +76,7 @@ class Board:
         Raises:
             RunnerError: it did not start, or was lost; OutOfMemoryError if the board's kernel
                 killed a process for want of memory meanwhile.
-            ProvisionError: the environment of the runtime could not be made.
+            NoRuntimeError, ProvisionError: the environment of the runtime could not be made.
         """
         if self.fault:
             raise RunnerError(self.fault)
@@ -178,21 +178,29 @@ def this_machine(device: str, store: Path, *, own_python: bool = False) -> Board
     )  # fmt: skip
 
 
-def behind(gateway: str) -> Board:
+def behind(gateway: str, runtimes: Sequence[str] = tuple(RUNTIMES)) -> Board:
     """The board behind an execnet spec, which is asked what it is.
 
-    `{runtime}` in the spec stands for the runtime's name, where each has a Python of its own.
+    `{runtime}` in the spec stands for the runtime's name, where each has a Python of its own: any
+    of `runtimes` may answer.
 
     Raises:
         DeviceError: a spec that no runner can use.
-        RunnerError: no answer within `START_S`.
+        RunnerError: none answered within `START_S`.
     """
     spec = gateway_spec(gateway)
-    with Runner(spec(next(iter(RUNTIMES))), deadline_s=START_S, isolate=False) as runner:
-        machine = detect(read=runner.read, architecture=runner.environment()["machine"])
-        meter = energy.find(runner.read)
-    name = _name(machine.device, gateway)
-    return Board(name, profile(machine.device), machine, spec, gateway, meter=meter)
+    faults = []
+    for own in dict.fromkeys(map(spec, runtimes)):
+        try:
+            with Runner(own, deadline_s=START_S, isolate=False) as runner:
+                machine = detect(read=runner.read, architecture=runner.environment()["machine"])
+                meter = energy.find(runner.read)
+        except RunnerError as error:
+            faults.append(error)
+            continue
+        name = _name(machine.device, gateway)
+        return Board(name, profile(machine.device), machine, spec, gateway, meter=meter)
+    raise faults[0]
 
 
 def emulated(device: str, store: Path) -> Board:
@@ -215,19 +223,20 @@ def choose(
     *,
     emulate: bool = False,
     own_python: bool = False,
+    runtimes: Sequence[str] = tuple(RUNTIMES),
 ) -> list[Board]:
     """The boards of a run: those behind the gateways, and for each device named and not among
     them this machine, or an emulated one.
 
     A gateway that does not answer is a board with a fault, taken for a device that is named and
-    missing: its cases fail with the reason, and the other boards' are judged.
+    that this machine is not: its cases fail with the reason, and the other boards' are judged.
 
     Raises:
         DeviceError: a device that is nowhere here, a gateway to another device than those named,
             or two boards of one name; it says what to do.
     """
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(_reach, gateways))
+        found = list(pool.map(lambda gateway: _reach(gateway, runtimes), gateways))
     boards = [board for board in found if isinstance(board, Board)]
     for board in boards:
         if named and board.profile.name not in named:
@@ -235,12 +244,19 @@ def choose(
                 f"behind --gateway={gateways[found.index(board)]} is {board.profile.name!r}: "
                 f"{board.machine.description}; asked for {', '.join(named)}"
             )
-    missing = [name for name in named if name not in {board.profile.name for board in boards}]
-    for gateway, fault in zip(gateways, found, strict=True):
-        if isinstance(fault, RunnerError):
-            boards.append(_unreached(gateway, fault, [*missing, *named]))
-    missing = [name for name in missing if name not in {board.profile.name for board in boards}]
     here = detect()
+    missing = [name for name in named if name not in {board.profile.name for board in boards}]
+    elsewhere = [name for name in missing if name not in (here.device, "host")]
+    left = iter(elsewhere)
+    faults = [
+        (gateway, fault)
+        for gateway, fault in zip(gateways, found, strict=True)
+        if isinstance(fault, RunnerError)
+    ]
+    for gateway, fault in faults:
+        device = next(left, None)
+        boards.append(_unreached(gateway, fault, [device] if device else [*elsewhere, *named]))
+    missing = [name for name in missing if name not in {board.profile.name for board in boards}]
     if not named and not gateways:
         missing = [here.device]
     for name in missing:
@@ -254,8 +270,11 @@ def choose(
                 f"{here.description}. Reach one with --gateway=ssh=pi@board//python=python3, or "
                 f"run {name}'s own binaries here, its speed only projected, with --emulate. The "
                 "machine at hand is judged with -m host"
+                + "".join(
+                    f"\n--gateway={gateway} was not reached: {why}" for gateway, why in faults
+                )
             )
-    if emulate and not any(board.emulated for board in boards):
+    if emulate and not faults and not any(board.emulated for board in boards):
         raise DeviceError(f"--emulate: name a board with -m that is not {here.device}")
     names = [board.name for board in boards]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -271,9 +290,9 @@ def gateway_spec(gateway: str) -> Callable[[str], str]:
     return lambda runtime: gateway.replace("{runtime}", runtime)
 
 
-def _reach(gateway: str) -> Board | RunnerError:
+def _reach(gateway: str, runtimes: Sequence[str]) -> Board | RunnerError:
     try:
-        return behind(gateway)
+        return behind(gateway, runtimes)
     except RunnerError as error:
         return error
 

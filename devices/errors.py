@@ -5,8 +5,13 @@ class DeviceError(ValueError):
     """An unknown device, a profile that cannot be read, the wrong machine, or an unusable spec."""
 
 
+class NoRuntimeError(RuntimeError):
+    """A board has not the runtime, and perhaps cannot have it."""
+
+
 class ProvisionError(RuntimeError):
-    """The environment of a runtime could not be made, or lacks the runtime."""
+    """An environment could not be made: a tool, a network or a source is missing here, which says
+    nothing of the board."""
 
 
 class LoadError(RuntimeError):

@@ -29,15 +29,15 @@ from devices.errors import (
     DeviceError,
     InvokeError,
     LoadError,
+    NoRuntimeError,
     OutOfMemoryError,
-    ProvisionError,
     RunnerError,
 )
 from devices.latency import WARM_UP
 from devices.lifeline import mortal
 
 _ERRORS = {
-    "provision": ProvisionError,
+    "provision": NoRuntimeError,
     "load": LoadError,
     "invoke": InvokeError,
     "memory": OutOfMemoryError,
@@ -329,7 +329,7 @@ class Runner:
         runtime: str,
         threads: int = 1,
     ) -> Loaded:
-        """Load the classifier, once. ProvisionError without the runtime, LoadError if refused.
+        """Load the classifier, once. NoRuntimeError without the runtime, LoadError if refused.
 
         Some runtimes check little: tflite-runtime 2.14 dies of a truncated file. That is its way of
         refusing it, and a LoadError too; the runner is gone then.

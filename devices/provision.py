@@ -18,7 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from devices.errors import ProvisionError
+from devices.errors import NoRuntimeError, ProvisionError
 from devices.lifeline import mortal
 from devices.profile import Image
 
@@ -82,8 +82,8 @@ def has_runtime(runtime: str) -> bool:
 def python_for(runtime: str, store: Path) -> Path:
     """The Python of the runtime's environment under `store`, made on first use.
 
-    ProvisionError with what to do when this machine cannot have it, or pip fails (then with pip's
-    last lines). An interrupted environment is made anew; several processes make it once.
+    NoRuntimeError with what to do when this machine cannot have it; ProvisionError when pip fails,
+    with its last lines. An interrupted environment is made anew; several processes make it once.
     """
     if runtime not in RUNTIMES:
         raise ProvisionError(f"unknown runtime {runtime!r}; there are {', '.join(RUNTIMES)}")
@@ -112,7 +112,7 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
     _, glibc = platform.libc_ver()
     oldest = runtime.oldest_glibc
     if oldest and glibc and _numbers(glibc) < oldest:
-        raise ProvisionError(
+        raise NoRuntimeError(
             f"{runtime.name} needs glibc {oldest[0]}.{oldest[1]} or newer, this machine has "
             f"{glibc}: use a newer system (Debian Bookworm has 2.36), or the other runtime"
         )
@@ -125,7 +125,7 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
         done = subprocess.run(ask, capture_output=True, text=True, timeout=60, check=False)
         if re.fullmatch(rf"{newest[0]}\.{newest[1]}\.\S+", version := done.stdout.strip()):
             return found, version
-    raise ProvisionError(
+    raise NoRuntimeError(
         f"{runtime.name} has no wheel for a Python newer than {newest[0]}.{newest[1]}; this is "
         f"{platform.python_version()}, and no working {name} is on PATH: install one "
         f"(`apt install {name}-venv`, or `uv python install {newest[0]}.{newest[1]}` and link it)"

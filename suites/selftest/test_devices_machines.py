@@ -1,18 +1,24 @@
 """A machine is recognised by its own files, and a bad profile or a disturbed run is named."""
 
+import inspect
 import re
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import fixtures.runners
 from devices.__main__ import boards_table
+from devices.board import behind, choose
 from devices.detection import detect, reader, require
-from devices.errors import DeviceError
+from devices.errors import DeviceError, RunnerError
 from devices.health import cool_down, out_of_memory_kills, snapshot, verdict
 from devices.profile import FOLDER, profile, profiles
+from fixtures.cases import Case
 
 # /proc/device-tree/model as the boards give it, NUL and all.
 MODELS = {
@@ -299,3 +305,67 @@ def test_own_work_is_not_counted_against_the_machine() -> None:
 
 def test_the_table_in_the_docs_is_that_of_the_profiles() -> None:
     assert boards_table() in (FOLDER.parent / "docs" / "boards.md").read_text()
+
+
+# Gateways that do not answer
+
+DEAD = "popen//python=/no/such/python//id="
+
+
+def test_a_dead_gateway_is_a_board_that_is_asked_for_and_not_this_machine(tmp_path: Path) -> None:
+    both = choose(["pi4", "pi5"], [DEAD + "a", DEAD + "b"], tmp_path)
+    assert [board.name for board in both] == ["pi4@a", "pi5@b"]
+    dead, here = choose(["host", "pi4"], [DEAD + "a"], tmp_path)
+    assert (dead.name, dead.fault is None) == ("pi4@a", False)
+    assert (here.name, here.fault) == ("host", None)
+    (dead,) = choose(["pi4"], [DEAD + "a"], tmp_path, emulate=True)
+    assert (dead.emulated, dead.fault is None) == (False, False)
+    dead, emulated = choose(["pi4", "pi5"], [DEAD + "a"], tmp_path, emulate=True)
+    assert (dead.name, emulated.name) == ("pi4@a", "pi5@qemu")
+
+
+def test_a_device_that_is_nowhere_is_told_with_the_gateways_that_were_not_reached(
+    tmp_path: Path,
+) -> None:
+    told = rf"(?s)-m pi5: this machine is not .*\n--gateway={DEAD}a was not reached: .*no/such"
+    with pytest.raises(DeviceError, match=told):
+        choose(["pi4", "pi5"], [DEAD + "a"], tmp_path)
+
+
+def test_a_board_with_the_python_of_one_runtime_alone_is_there(tmp_path: Path) -> None:
+    """Asked with whichever answers, of those that are to be judged."""
+    own = tmp_path / "tflite-runtime" / "python"
+    own.parent.mkdir()
+    own.symlink_to(sys.executable)
+    gateway = f"popen//python={tmp_path}/{{runtime}}/python"
+    assert behind(gateway).machine.cores == detect().cores
+    with pytest.raises(RunnerError, match="ai-edge-litert/python"):
+        behind(gateway, ["ai-edge-litert"])
+
+
+def test_a_runtime_that_does_not_come_up_is_no_fault_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each has a Python of its own; one is asked once."""
+    asked = []
+
+    class Bare:
+        gateway = "ssh=pi@board//python={runtime}/python"
+
+        @contextmanager
+        def runner(self, runtime: str) -> Iterator[str]:
+            asked.append(runtime)
+            if runtime == "tflite-runtime":
+                raise RunnerError("no such Python")
+            yield runtime
+
+    opened = inspect.unwrap(fixtures.runners.bare_runner)(lambda case: None, lambda case: Bare())
+    dead, good = (
+        Case("pi4", runtime, "float32") for runtime in ("tflite-runtime", "ai-edge-litert")
+    )
+    for said in ("no such Python", "not asked again: no such Python"):
+        with pytest.raises(RunnerError, match=f"^{said}"), opened(dead):
+            pass
+        with opened(good) as runner:
+            assert runner == "ai-edge-litert"
+    assert asked == ["tflite-runtime", "ai-edge-litert", "ai-edge-litert"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from devices import provision
-from devices.errors import ProvisionError
+from devices.errors import NoRuntimeError, ProvisionError
 from devices.provision import RUNTIMES, python_for
 
 
@@ -73,7 +73,7 @@ def test_tflite_runtime_says_which_python_it_needs(
 ) -> None:
     monkeypatch.setattr("sys.version_info", (3, 12, 1))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ProvisionError, match=r"newer than 3\.11.*python3\.11 is on PATH"):
+    with pytest.raises(NoRuntimeError, match=r"newer than 3\.11.*python3\.11 is on PATH"):
         python_for("tflite-runtime", tmp_path)
 
 
@@ -82,5 +82,5 @@ def test_tflite_runtime_says_which_glibc_it_needs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.31"))
-    with pytest.raises(ProvisionError, match=r"needs glibc 2\.34 or newer, this machine has 2\.31"):
+    with pytest.raises(NoRuntimeError, match=r"needs glibc 2\.34 or newer, this machine has 2\.31"):
         python_for("tflite-runtime", tmp_path)

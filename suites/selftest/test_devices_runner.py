@@ -22,7 +22,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from devices.detection import detect
-from devices.errors import DeviceError, InvokeError, LoadError, ProvisionError, RunnerError
+from devices.errors import DeviceError, InvokeError, LoadError, NoRuntimeError, RunnerError
 from devices.gateway import Runner
 from devices.health import snapshot
 from devices.provision import RUNTIMES, python_for
@@ -358,7 +358,7 @@ def test_an_environment_without_the_runtime_is_named(
     fresh: Runner, files: Files, runtime: str
 ) -> None:
     other = next(name for name in RUNTIMES if name != runtime)
-    with pytest.raises(ProvisionError, match=other):
+    with pytest.raises(NoRuntimeError, match=other):
         fresh.load(files.flatbuffer, files.tokenizer, LABELS, other)
 
 

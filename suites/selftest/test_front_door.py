@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import fixtures.cases
+from devices.profile import profile
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,6 +39,11 @@ def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["-m", "host", "--checkpoint=no/such"], "no such folder"),
         (["-m", "host", "--baseline-flatbuffer=no.tflite"], "no.tflite: no such file"),
         (["-m", "host", "--baseline-flatbuffer=tox.ini"], "name the mode it has with one --mode"),
+        (["-m", "pi4", "--emulate", "--power-log=a.csv"], "--power-log: an emulated board takes"),
+        (["-m", "pi4 and pi5", "--emulate"], "--emulate: name a board with -m"),
+        (["-m", "host and energy"], "no test is left to judge by; energy is judged where"),
+        (["-m", "host and cost", "-n", "2"], "cost is counted on emulated boards alone"),
+        (["-m", "host", "-k", "nothing"], "-m 'host' -k 'nothing': no test is left to judge by"),
         (["-m", "pi9 and accuracy"], "unknown marker pi9; devices: host, jetson_nano, pi3"),
     ],
 )
@@ -43,6 +51,40 @@ def test_what_cannot_be_judged_is_refused(arguments: list[str], said: str) -> No
     run = _pytest("-q", *arguments)
     assert run.returncode == 4, run.stdout + run.stderr
     assert said in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("expression", "devices"),
+    [
+        ("pi4", ["pi4"]),
+        ("pi4 or (pi5 and latency)", ["pi4", "pi5"]),
+        ("host and not latency and not memory", ["host"]),
+        ("not pi4", []),
+        ("not  pi4", []),
+        ("not (pi4 or pi5)", []),
+        ("pi4 and pi5", []),
+        ("orange_pi5", ["orange_pi5"]),
+        ("latency", []),
+        ("", []),
+        ("pi4 and", []),  # pytest says what is wrong with it
+    ],
+)
+def test_the_devices_that_are_asked_for(
+    expression: str, devices: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of which a test would be selected, by their whole names."""
+    known = ("host", "orange_pi5", "pi4", "pi5")
+    monkeypatch.setattr(fixtures.cases, "profiles", lambda: dict.fromkeys(known))
+    assert fixtures.cases._named(expression) == devices
+
+
+@pytest.mark.parametrize("name", ["rock-5b", "memory"])
+def test_a_board_whose_name_is_no_marker_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixtures.cases, "profiles", lambda: {name: profile("pi4")})
+    with pytest.raises(pytest.UsageError, match=rf"{name}\.toml: its name is the marker of -m"):
+        fixtures.cases._device_markers()
 
 
 def test_the_folder_of_replab_is_where_its_tweets_are_read(tmp_path: Path) -> None:
