@@ -147,10 +147,14 @@ def _cost(args: argparse.Namespace) -> int:
             tokens=args.tokens,
         )
         for length, count in counted.instructions.items():
-            time = by_instructions(board, count)
+            try:
+                time = by_instructions(board, count)
+                projected = f"projected {1000 * time.low:.0f} to {1000 * time.high:.0f} ms"
+            except DeviceError as error:
+                projected = str(error)
             print(
                 f"{device} {args.runtime} {length} tokens: {count / 1e6:.1f} M instructions, "
-                f"projected {1000 * time.low:.0f} to {1000 * time.high:.0f} ms"
+                f"{projected}"
             )
         print(f"{device}: two counts of {min(counted.instructions)} tokens differ by "
               f"{counted.spread:.3%}", flush=True)  # fmt: skip

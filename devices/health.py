@@ -32,8 +32,9 @@ class Snapshot:
 
     `busy_s` and `total_s` are CPU seconds of all cores since boot, `own_s` those of this process
     (0 if another machine is looked at), `temperature_c` the hottest zone, `frequency_mhz` the
-    slowest core, `cooling` the strongest step of what the kernel cools a CPU by (0: not at all),
-    `on_battery` whether nothing but a battery feeds it, `swapped_pages` in and out since boot.
+    slowest core, `is_pi` whether a firmware should tell `throttled`, `cooling` the strongest step
+    of what the kernel cools a CPU by (0: not at all), `on_battery` whether nothing but a battery
+    feeds it, `swapped_pages` in and out since boot.
     """
 
     time_s: float
@@ -47,6 +48,7 @@ class Snapshot:
     throttled: int | None
     swap_used_mb: float
     swapped_pages: int
+    is_pi: bool = False
     cooling: int | None = None
     on_battery: bool | None = None
 
@@ -82,6 +84,7 @@ def snapshot(read: Read | None = None, *, run: Run | None = None) -> Snapshot:
         throttled=throttled,
         swap_used_mb=(meminfo.get("SwapTotal", 0) - meminfo.get("SwapFree", 0)) * 1024 / 1e6,
         swapped_pages=vmstat.get("pswpin", 0) + vmstat.get("pswpout", 0),
+        is_pi=_is_pi(read),
         cooling=_cooling(read),
         on_battery=_on_battery(read),
     )
@@ -128,6 +131,14 @@ def others_share(before: Snapshot, after: Snapshot, runner_cpu_s: float) -> floa
     return max(0.0, others) / max(after.total_s - before.total_s, 1e-9)
 
 
+def swapping(before: Snapshot, after: Snapshot) -> str | None:
+    """That pages were swapped between the snapshots, more than happens on any machine; or None."""
+    swapped = after.swapped_pages - before.swapped_pages
+    if swapped <= MOST_SWAPPED:
+        return None
+    return f"the machine was swapping: {swapped} pages, {MOST_SWAPPED} allowed"
+
+
 def verdict(
     before: Snapshot,
     after: Snapshot,
@@ -142,6 +153,11 @@ def verdict(
 def _faults(
     before: Snapshot, after: Snapshot, runner_cpu_s: float, most_others: float
 ) -> Iterator[str]:
+    if any(state.is_pi and state.throttled is None for state in (before, after)):
+        yield (
+            "whether the board was held back cannot be read: `vcgencmd get_throttled` has to work "
+            "for this user (package raspi-utils or libraspberrypi-bin, group video)"
+        )
     for bit, name in THROTTLED.items():
         now = ((before.throttled or 0) | (after.throttled or 0)) >> bit & 1
         meanwhile = ((after.throttled or 0) & ~(before.throttled or 0)) >> (bit + 16) & 1
@@ -157,9 +173,8 @@ def _faults(
             )
     if before.on_battery != after.on_battery:
         yield "the power source changed"
-    swapped = after.swapped_pages - before.swapped_pages
-    if swapped > MOST_SWAPPED:
-        yield f"the machine was swapping: {swapped} pages, {MOST_SWAPPED} allowed"
+    if swapped := swapping(before, after):
+        yield swapped
     if after.total_s <= before.total_s:
         yield "no time passed between the snapshots, or /proc/stat cannot be read"
     share = others_share(before, after, runner_cpu_s)
@@ -222,10 +237,14 @@ def _table(text: str | None) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
+def _is_pi(read: Read) -> bool:
+    return "Raspberry Pi" in (read("/proc/device-tree/model") or "")
+
+
 def _throttled(read: Read, run: Run | None) -> int | None:
     """The firmware's throttling bits, from its file, or as `vcgencmd` prints them."""
     text = read(_FIRMWARE)
-    if not text and run and "Raspberry Pi" in (read("/proc/device-tree/model") or ""):
+    if not text and run and _is_pi(read):
         text = (run(["vcgencmd", "get_throttled"]) or "").strip().removeprefix("throttled=")
     try:
         return int(text, 16) if text else None

@@ -62,6 +62,36 @@ LEGEND = (
 )
 
 
+# Facts that stand beside the figures of the first table: heading, unit, key, format.
+_BESIDE = (
+    ("load, cold", "ms", "load_ms", "{:.0f}"),
+    ("first tweet", "ms", "first_tweet_ms", "{:.1f}"),
+    ("import", "ms", "import_ms", "{:.0f}"),
+    ("CPU", "cores", "cpu_share", "{:.2f}"),
+    ("harness adds", "ms", "harness_overhead_ms", "{:.3f}"),
+    ("round trip", "ms", "round_trip_ms", "{:.1f}"),
+    ("cooled for", "s", "cooldown_s", "{:.0f}"),
+    ("bare runner", "MB", "bare_memory_mb", "{:.0f}"),
+    ("energy by", "", "energy", "{}"),
+    ("board's memory", "", "memory_imposed", "{}"),
+)
+
+
+def _beside(verdicts: Sequence[CaseVerdict]) -> list[str]:
+    """A table of these facts, of the cases that have any; nothing if none has."""
+    keys = [key for _, _, key, _ in _BESIDE]
+    told = [found for found in verdicts if not found["facts"].keys().isdisjoint(keys)]
+    if not told:
+        return []
+    headings = [f"{heading} ({unit})" if unit else heading for heading, unit, _, _ in _BESIDE]
+    cells = [_figure(key, form) for *_, key, form in _BESIDE]
+    rows = [
+        [*cases.key(found["case"]), *(cell(found["facts"]) for cell in cells)] for found in told
+    ]
+    columns = ["device", "runtime", "mode", *headings]
+    return ["## Beside them", "", *_markdown_table(columns, rows, left=3), ""]
+
+
 def _rows(verdicts: Sequence[CaseVerdict]) -> list[list[str]]:
     return [
         [*cases.key(found["case"]), *(cell(found["facts"]) for _, _, cell in _COLUMNS)]
@@ -148,6 +178,8 @@ def terminal(data: VerdictFile) -> str:
         for r in data["records"]
         if r["case"] is None and r["verdict"] not in PASSING
     ]
+    imposed = {c["case"]["device"]: dict(c["facts"]).get("memory_imposed") for c in data["cases"]}
+    shared += [_wrapped(f"{name}: {said}", "") for name, said in imposed.items() if said]
     return "\n\n".join([*parts, *shared, _wrapped(sentence(data["cases"]), "")])
 
 
@@ -186,6 +218,7 @@ def markdown(data: VerdictFile) -> str:
     ]
     columns = ["claim", "case", "figure", "statistic", "value", "low", "high"]
     columns += ["budget", "unit", "verdict"]
+    lines += _beside(data["cases"])
     lines += ["## Every figure", "", *_markdown_table(columns, measured, left=4), ""]
     failing = [
         f"- **{r['verdict']}** `{r['nodeid']}`: {_cell(r['reason'])}"

@@ -21,6 +21,7 @@ import pytest
 
 from devices.board import Board
 from devices.cost import Cost
+from devices.errors import DeviceError
 from devices.gateway import Runner
 from devices.latency import (
     SAME_SPEED,
@@ -41,7 +42,7 @@ from models.card import file_sha256
 from models.flatbuffer import inspect
 from models.modes import MODES
 from models.operations import operations
-from reports.decision import Estimate
+from reports.decision import Estimate, Undecided
 from reports.judge import Judge
 from tweets.corpus import Corpus
 
@@ -161,12 +162,15 @@ def test_latency_projected(
     counted = cost_of(case).instructions
     length = next((n for n in counted if n >= common_tokens), max(counted))
     cost = operations(flatbuffer_of(case))[length]
-    found = {
-        "text→label latency": by_instructions(device, counted[length]),
-        "invoke latency": by_roofline(
-            device, cost.arithmetic, cost.weight_bytes, cost.activation_bytes
-        ),
-    }
+    try:
+        found = {
+            "text→label latency": by_instructions(device, counted[length]),
+            "invoke latency": by_roofline(
+                device, cost.arithmetic, cost.weight_bytes, cost.activation_bytes
+            ),
+        }
+    except DeviceError as error:
+        raise Undecided(str(error)) from None
     text_to_label = found["text→label latency"]
     judge.facts(
         projected_p90_ms=1000 * text_to_label.seconds,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from devices.board import Board
 from devices.emulation import imposed, translations_mb
+from devices.health import swapping
 from devices.profile import Profile
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
@@ -26,11 +27,15 @@ def test_memory_peak(
     """Peak resident set above a bare runner's, every signature used."""
     with runner_of(case) as runner:
         assert runner.loaded is not None
+        before = board_of(case).snapshot(runner)
         for length in runner.loaded.lengths:
             runner.classify(evaluation.texts[: affordable(case, 2)], length=length)
         memory = runner.memory()
+        after = board_of(case).snapshot(runner)
         emulators_mb = translations_mb(runner.pid) if board_of(case).emulated else 0.0
     judge.facts(memory_mb=memory.peak_mb, bare_memory_mb=memory.bare_mb)
+    if swapped := swapping(before, after):
+        judge.invalid(f"{swapped}: what was swapped out is not resident, and so not counted")
     judge.holds(
         "lengths", memory.lengths_used == runner.loaded.lengths,
         f"weighed after {memory.lengths_used} of {runner.loaded.lengths} tokens",

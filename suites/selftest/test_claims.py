@@ -347,6 +347,19 @@ def test_a_projected_latency_is_never_held_against_a_budget(
     assert "p90_ms" not in judged._record["facts"]
 
 
+def test_a_board_of_which_nothing_is_projected_is_undecided(
+    judged: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile without [projection]: it conforms, and of its speed nothing is known."""
+    counted = SimpleNamespace(arithmetic=1e9, weight_bytes=2.5e7, activation_bytes=1e8)
+    monkeypatch.setattr(test_latency, "operations", lambda path: {24: counted})
+    with pytest.raises(Undecided, match=r"nothing is projected without \[projection\]"):
+        test_latency.test_latency_projected(
+            PI4, replace(EMULATED.profile, projection=None), lambda case: Cost({24: 10**9}, 0.0),
+            24, lambda case: Path("ours.tflite"), judged,
+        )  # fmt: skip
+
+
 def test_instructions_that_do_not_repeat_do_not_ship(
     judged: Judge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,6 +466,24 @@ def test_too_much_memory_does_not_ship(judged: Judge) -> None:
         ask(weighed(host.budget.memory_mb + 1), _fresh())
     with pytest.raises(DoesNotShip, match="weighed after"):
         ask(weighed(1, (16,)), _fresh())
+
+
+def test_memory_of_a_machine_that_swaps_is_invalid() -> None:
+    """What is swapped out is not resident."""
+    still = Snapshot(0.0, None, 0.0, 0.0, 0.0, None, None, None, None, 0.0, 0)
+    memory = SimpleNamespace(peak_mb=1.0, bare_mb=20.0, lengths_used=(16, 32))
+
+    def ask(swapped: int) -> None:
+        states = iter((still, replace(still, swapped_pages=swapped)))
+        board: Any = SimpleNamespace(emulated=False, snapshot=lambda runner: next(states))
+        test_memory.test_memory_peak(
+            CASE, lambda case: board, profile("host"), _runner_of(memory=lambda: memory), TWEETS,
+            _all, _fresh(),
+        )  # fmt: skip
+
+    ask(5)
+    with pytest.raises(Invalid, match="swapping: 5000 pages"):
+        ask(5000)
 
 
 @pytest.mark.parametrize(

@@ -262,7 +262,14 @@ def test_throttling_is_asked_of_the_firmware_where_no_file_tells(pi: Path) -> No
     lay_out(pi, {"proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0"})
     assert snapshot(reader(pi), run=run).throttled == 0x50005
     assert asked == [["vcgencmd", "get_throttled"]]
-    assert snapshot(reader(pi), run=lambda command: None).throttled is None
+    told = snapshot(reader(pi), run=run)
+    lay_out(pi, {"proc/stat": STAT.format(busy=480, idle=1520)})
+    mute = snapshot(reader(pi), run=lambda command: None)
+    assert mute.throttled is None
+    for before, after in ((told, mute), (mute, replace(mute, total_s=mute.total_s + 10))):
+        found = verdict(before, after, runner_cpu_s=3.8)
+        assert found is not None
+        assert "held back cannot be read: `vcgencmd get_throttled` has to work" in found
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,24 @@ def test_markdown_shows_the_same_figures(run: Path) -> None:
     assert "| host | ai-edge-litert | dynamic_range | 25.7 |" in shown
 
 
+def test_what_stands_beside_the_figures_is_shown(tmp_path: Path) -> None:
+    """How it was loaded, the harness's share, and whether a board's memory was imposed."""
+    of = records()
+    assert "## Beside them" not in render.markdown(cases.assemble({}, of))
+    facts = {
+        "first_tweet_ms": 31.26, "cpu_share": 0.984, "harness_overhead_ms": 0.0021,
+        "memory_imposed": "memory not imposed: no rights",
+    }  # fmt: skip
+    next(one for one in of if one["case"]["mode"] == "float32")["facts"] |= facts
+    data = cases.assemble({}, of)
+    shown = render.markdown(data).partition("## Beside them")[2].partition("##")[0]
+    assert "first tweet (ms)" in shown
+    assert "| 31.3 |" in shown and "| 0.98 |" in shown and "| 0.002 |" in shown
+    assert "memory not imposed: no rights |" in shown
+    assert "dynamic_range" not in shown, "nothing is known of it"
+    assert "host: memory not imposed: no rights" in render.terminal(data)
+
+
 def test_the_paper_s_table_names_every_model_and_both_bases(tmp_path: Path) -> None:
     about: dict[str, Any] = {
         "size reference": {
