@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from devices.board import this_machine
-from devices.provision import has_runtime
+from devices.provision import has_runtime, python_for
 from fixtures.cases import REFERENCE, ZOO
 from models import bundle, flatbuffer
 from models.card import digest
@@ -80,6 +80,22 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
     assert case["facts"]["operators"]
     assert case["facts"]["dtypes"]["weights"].keys() == {"int8"}
     assert not list((tmp_path / "store").glob("runtimes/*")), "the running Python has the runtime"
+
+
+def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
+    """What one of them answered stands for the other's in nothing."""
+    python = python_for("ai-edge-litert", ROOT / ".store")
+    gateways = [f"--gateway=popen//python={python}//id={name}" for name in ("kitchen", "attic")]
+    run = subprocess.run(
+        [
+            sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "host", "-k",
+            "agreement", f"--bundle={file}", "--runtime=ai-edge-litert", *gateways,
+            f"--store={tmp_path / 'store'}", f"--report-dir={tmp_path / 'report'}",
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert "2 passed" in run.stdout, run.stdout + run.stderr
+    assert len(list((tmp_path / "store" / "artifacts").glob("answers-*"))) == 2
 
 
 def test_what_comes_out_is_what_went_in(file: Path, tmp_path: Path, splits: Splits) -> None:
