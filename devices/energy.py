@@ -11,6 +11,8 @@ What a board draws when idle is not subtracted: that is what a tweet costs it.
 from __future__ import annotations
 
 import csv
+import io
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +26,8 @@ from devices.errors import EnergyError
 
 # Longest time between two samples of a log within a measurement, and at its ends.
 LONGEST_GAP_S = 2.0
+# How long after a measurement its last sample is waited for.
+WRITTEN_WITHIN_S = 10.0
 _RAPL = "/sys/class/powercap/intel-rapl:{}/"
 _HWMON = "/sys/class/hwmon/hwmon{}/"
 _JETSON = "/sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0/in_power0_input"
@@ -68,46 +72,55 @@ def joules(meter: Meter, readings: Readings) -> float:
     """What the board took between the first reading and the last.
 
     Raises:
-        EnergyError: a file could not be read, or there are too few readings of a sensor.
+        EnergyError: a file could not be read, there are too few readings of a sensor, or they come
+            to nothing.
     """
     rows = [[_number(text, meter) for text in texts] for _, texts in readings]
     times = [at for at, _ in readings]
     if len(rows) < 2 or not all(rows):
         raise EnergyError(f"{meter.name}: {len(rows)} readings; two at least")
     if not meter.wraps:
-        return _integral(times, [meter.unit_j * sum(row) for row in rows])
+        whole = _integral(times, [meter.unit_j * sum(row) for row in rows])
+        return _above_zero(whole, meter.name)
     steps = [
         (after - before) % wrap
         for one, other in pairwise(rows)
         for before, after, wrap in zip(one, other, meter.wraps, strict=True)
     ]
-    return meter.unit_j * sum(steps)
+    return _above_zero(meter.unit_j * sum(steps), meter.name)
 
 
 def read_log(path: Path) -> list[tuple[float, float]]:
     """Time and watts of each sample of an external meter's log, in order of time.
 
+    It may still be written: a last line that does not end is none yet.
+
     Raises:
-        EnergyError: no such file, another header, or a line that is no sample.
+        EnergyError: no such file, another header, a line that is no sample, or no sample at all.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if rows.fieldnames != ["timestamp", "watts"]:
-                raise EnergyError(f"{path}: the header must be timestamp,watts")
-            samples = [_sample(f"{path}, line {rows.line_num}", row) for row in rows]
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+        if rows.fieldnames != ["timestamp", "watts"]:
+            raise EnergyError(f"{path}: the header must be timestamp,watts")
+        samples = [_sample(f"{path}, line {rows.line_num}", row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EnergyError(f"{path}: {error}") from error
+    if not samples:
+        raise EnergyError(f"{path}: no sample yet: start the meter's log before pytest")
     return sorted(samples)
 
 
 def logged_joules(path: Path, began: float, ended: float) -> float:
     """What the external meter saw between two moments, by time.time().
 
+    A log that does not reach the end yet is waited for, `WRITTEN_WITHIN_S` after it at most.
+
     Raises:
-        EnergyError: as `read_log`, or the log does not cover that time.
+        EnergyError: as `read_log`, the log does not cover that time, or it comes to nothing.
     """
-    samples = read_log(path)
+    while (samples := read_log(path))[-1][0] < ended and time.time() < ended + WRITTEN_WITHIN_S:
+        time.sleep(0.2)
     within = [sample for sample in samples if began < sample[0] < ended]
     before = max((sample for sample in samples if sample[0] <= began), default=None)
     after = min((sample for sample in samples if sample[0] >= ended), default=None)
@@ -117,10 +130,20 @@ def logged_joules(path: Path, began: float, ended: float) -> float:
     if len(whole) < 2 or gap > LONGEST_GAP_S:
         raise EnergyError(
             f"{path}: no sample for {gap:.1f} s of a measurement of {ended - began:.1f} s that "
-            f"ended at {ended:.1f}; {LONGEST_GAP_S:g} s at most. Is its clock this machine's?"
+            f"ended at {ended:.1f}; {LONGEST_GAP_S:g} s at most. Is its clock this machine's, and "
+            "does its writer flush each line?"
         )
     watts = np.interp(times, [at for at, _ in whole], [power for _, power in whole])
-    return _integral(times, watts.tolist())
+    return _above_zero(_integral(times, watts.tolist()), str(path))
+
+
+def _above_zero(joules: float, meter: str) -> float:
+    if joules > 0:
+        return joules
+    raise EnergyError(
+        f"{meter}: it measured {joules:g} J, and no board runs on nothing: is the meter connected, "
+        "and does it measure this board?"
+    )
 
 
 def _integral(times: Sequence[float], watts: Sequence[float]) -> float:

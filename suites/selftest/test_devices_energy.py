@@ -77,6 +77,16 @@ def test_a_board_without_a_readable_meter_has_none(tmp_path: Path, files: dict[s
     assert lay_out(tmp_path, files) is None
 
 
+@pytest.mark.parametrize("files", [RAPL, INA, JETSON])
+def test_a_dead_meter_is_no_zero(tmp_path: Path, files: dict[str, str]) -> None:
+    meter = lay_out(tmp_path, files)
+    assert meter is not None
+    text = "7" if meter.wraps else "0"
+    readings = [(at, [text] * len(meter.files)) for at in (0.0, 1.0, 2.0)]
+    with pytest.raises(EnergyError, match="measured 0 J, and no board runs on nothing"):
+        energy.joules(meter, readings)
+
+
 @pytest.mark.parametrize("readings", [[], [(0.0, ["1"])], [(0.0, ["1"]), (1.0, [None])]])
 def test_a_meter_that_falls_silent_is_no_zero(tmp_path: Path, readings: energy.Readings) -> None:
     meter = lay_out(tmp_path, INA)
@@ -117,9 +127,46 @@ def test_a_log_with_a_hole_is_refused(tmp_path: Path) -> None:
         energy.logged_joules(path, 102, 117)
 
 
+def test_a_log_of_zeros_is_refused(tmp_path: Path) -> None:
+    path = log(tmp_path / "dead.csv", [(100 + n, 0.0) for n in range(20)])
+    with pytest.raises(EnergyError, match=r"dead\.csv: it measured 0 J"):
+        energy.logged_joules(path, 102, 117)
+
+
+def test_a_log_that_is_still_written_is_read_as_far_as_its_lines_end(tmp_path: Path) -> None:
+    path = log(tmp_path / "open.csv", [(100, 5.0), (101, 5.0)])
+    with path.open("a") as file:
+        file.write("102,1")  # of 15.0
+    assert energy.read_log(path) == [(100.0, 5.0), (101.0, 5.0)]
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(energy.read_log(path)) == 2, "a byte order mark is no part of the header"
+
+
+def test_the_last_samples_of_a_measurement_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written after it ended; until some seconds later, and not for ever."""
+    now = [110.0]
+    path = log(tmp_path / "late.csv", [(100 + n, 5.0) for n in range(8)])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] > 112:
+            log(path, [(100 + n, 5.0) for n in range(12)])
+
+    monkeypatch.setattr(energy.time, "time", lambda: now[0])
+    monkeypatch.setattr(energy.time, "sleep", sleep)
+    assert energy.logged_joules(path, 101, 110) == pytest.approx(45)
+    with pytest.raises(EnergyError, match="does its writer flush each line"):
+        energy.logged_joules(path, 101, 115)
+    assert now[0] == pytest.approx(115 + energy.WRITTEN_WITHIN_S, abs=0.3)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("timestamp,watts\n", "no sample yet"),
+        ("timestamp,watts\n1," + "9" * 200_000 + "\n", "field larger than field limit"),
         ("time,power\n1,2\n", "the header must be timestamp,watts"),
         ("", "the header must be"),
         ("timestamp,watts\n1,2\nnow,2\n", "line 3: no sample"),

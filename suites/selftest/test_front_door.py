@@ -34,7 +34,7 @@ def _pytest(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["-m", "host", "--power-log=none.csv"], "--power-log: none.csv"),
         (["-m", "host", "--report-dir=tox.ini"], "--report-dir: cannot be written to: "),
         (["-m", "host", "--report-dir=tox.ini/x", "-n", "2"], "Not a directory"),
-        (["-m", "host", "--report-dir=/proc/no"], "/proc/no"),
+        (["-m", "host", "--report-dir=/proc/no"], "--report-dir: cannot be written to: "),
         (["-m", "host", "--mode", "int3"], "--mode int3: unknown; there are float32, float16"),
         (["-m", "host", "--runtime", "tvm"], "--runtime tvm: unknown; there are ai-edge-litert"),
         (["-m", "host", "--tier", "slow"], "--tier slow: unknown; there are rapid, quick, normal"),
