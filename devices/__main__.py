@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     alike.add_argument("tokenizer", type=Path, help="its tokenizer.json")
     alike.add_argument("texts", type=Path, help="a file with a tweet a line")
     alike.add_argument("--threads", type=int, default=1)
-    alike.add_argument("--times", type=int, default=20)
+    alike.add_argument("--times", type=_count, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
     commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
     cost = commands.add_parser("cost", help="count the instructions of a tweet, on emulated boards")
@@ -97,10 +97,21 @@ def boards_table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{count}: at least 1")
+    return count
+
+
 def _same(args: argparse.Namespace) -> int:
     """Print each comparison; 1 unless alike is told apart at most once in twenty times, and what is
     planted missed at most once in twenty."""
-    texts = [line for line in args.texts.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = args.texts.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise OSError(f"{args.texts}: no text: {error}") from error
+    if not (texts := [line for line in lines if line.strip()]):
+        raise OSError(f"{args.texts}: no tweet in it, one a line")
     labels = args.label or ["negative", "neutral", "positive"]
     spec = f"popen//python={python_for(args.runtime, args.store)}"
     allowed = args.times // 20

@@ -513,12 +513,18 @@ def parse(spec: str) -> execnet.XSpec:
         parsed = execnet.XSpec(spec)
     except (ValueError, AttributeError, IndexError) as error:
         raise DeviceError(f"{spec!r} is no execnet spec: {error}") from error
-    given = {k for k, v in vars(parsed).items() if v and not k.startswith("_")} - {"env"}
-    if given - _SPEC or bool(parsed.popen) == bool(parsed.ssh):
+    given = {k: v for k, v in vars(parsed).items() if v and not k.startswith("_")}
+    # A key without a value is True to execnet.
+    valueless = {k for k, v in {**given, **parsed.env}.items() if v is True and k != "popen"}
+    if given.keys() - _SPEC - {"env"} or valueless or bool(parsed.popen) == bool(parsed.ssh):
         raise DeviceError(
             f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice=, id= and "
             "ssh_config="
         )
+    try:
+        shlex.split(parsed.python or "")
+    except ValueError as error:
+        raise DeviceError(f"{spec!r}: python={parsed.python}: {error}") from error
     return parsed
 
 

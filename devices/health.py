@@ -102,19 +102,22 @@ def cool_down(
     most_s: float,
     *,
     sleep: Callable[[float], None] = time.sleep,
-) -> float:
-    """Wait until it is nearly as cool as it was at its coolest; the seconds waited.
+) -> tuple[float, float | None]:
+    """Wait until it is nearly as cool as it was at its coolest: the seconds waited, and how cool it
+    has been now, if that can be read.
 
     Never longer than `most_s`, and that long where no temperature can be read.
     """
     waited = 0.0
     while waited < most_s:
         now = temperature(read)
+        if now is not None:
+            coolest_c = min(now, now if coolest_c is None else coolest_c)
         if now is not None and coolest_c is not None and now <= coolest_c + COOL_C:
             break
         sleep(min(1.0, most_s - waited))
         waited += 1.0
-    return min(waited, most_s)
+    return min(waited, most_s), coolest_c
 
 
 def out_of_memory_kills(read: Read) -> int:

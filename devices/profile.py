@@ -5,6 +5,7 @@ A board is added by adding a file; its name is the device's name.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from devices.errors import DeviceError
 
 FOLDER = Path(__file__).parent
+_VERSIONS = ("image.glibc", "image.python")
 _BRACKET = "tuple[float, float]"
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -186,6 +188,8 @@ def _fields(
             raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r}")
         if isinstance(value, list) and not _is_bracket(value):
             raise DeviceError(f"{path}: {prefix}{field} must be [least, most], not {value!r}")
+        if prefix + field in _VERSIONS and not re.fullmatch(r"\d+(\.\d+)+", str(value)):
+            raise DeviceError(f"{path}: {prefix}{field} must be numbers like 2.36, not {value!r}")
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -155,7 +156,7 @@ def open_bundle(file: Path, root: Path) -> Bundle:
                 _verify(file, folder, manifest)
     except FileNotFoundError:
         raise BundleError(f"{file}: no such file") from None
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BundleError(f"{file}: not a whole bundle: {error}{_AGAIN}") from None
     except OSError as error:
         raise BundleError(f"{file}: {error.strerror or error}") from error

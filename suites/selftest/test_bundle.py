@@ -151,7 +151,13 @@ def test_a_bundle_that_is_not_whole_is_refused_and_named(file: Path, tmp_path: P
     hit = bytearray(file.read_bytes())
     hit[len(hit) // 2] ^= 0xFF
     (tmp_path / "hit.zip").write_bytes(hit)
+    with zipfile.ZipFile(file) as packed:
+        start = packed.getinfo(bundle.MANIFEST).header_offset
+    hit = bytearray(file.read_bytes())
+    hit[start + 60 : start + 90] = bytes(30)  # within what is deflated
+    (tmp_path / "deflated.zip").write_bytes(hit)
     for name, said in {
+        "deflated.zip": "not a whole bundle",
         "cut.zip": "not a whole bundle",
         "text.zip": "not a whole bundle",
         "hit.zip": "not a whole bundle",

@@ -144,6 +144,8 @@ def test_a_board_is_added_by_adding_a_file(tmp_path: Path) -> None:
         ("threads = 4", "threads = true", r"threads must be int"),
         ("threads = 4", "thread = 4", r"unknown field thread"),
         ("[recognise]", "[recognise", r"not a TOML file"),
+        ('glibc = "2.36"', 'glibc = "2.36-9"', r"image\.glibc must be numbers like 2\.36"),
+        ('python = "3.11"', 'python = "three"', r"image\.python must be numbers"),
         ("models = [", "models = [4, ", r"recognise\.models"),
         ("compatible = [", "compatible = [4, ", r"recognise\.compatible"),
         ("compatible = [", "compatibles = [", r"unknown field recognise\.compatibles"),
@@ -286,10 +288,24 @@ def test_a_board_cools_down_before_it_is_timed(
 ) -> None:
     left = iter(temperatures)
     slept: list[float] = []
-    found = cool_down(
+    found, _ = cool_down(
         lambda path: next(left) if "zone0" in path else None, 50.0, most_s, sleep=slept.append
     )
     assert (found, sum(slept)) == (waited, waited)
+
+
+def test_a_board_that_was_hot_at_first_cools_down_to_what_it_has_been_since() -> None:
+    """The coolest that it has been seen, not the first that was read."""
+
+    def cool(readings: list[float], coolest: float | None) -> tuple[float, float | None]:
+        left = iter(readings)
+        return cool_down(
+            lambda path: f"{1000 * next(left):.0f}" if "zone0" in path else None, coolest, 60,
+            sleep=lambda seconds: None,
+        )  # fmt: skip
+
+    assert cool([50], 70.0) == (0, 50)
+    assert cool([69, 60, 52], 50.0) == (2, 50)
 
 
 def test_a_kernel_that_killed_for_want_of_memory_says_so(pi: Path) -> None:

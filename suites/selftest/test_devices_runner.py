@@ -362,7 +362,13 @@ def test_an_environment_without_the_runtime_is_named(
         fresh.load(files.flatbuffer, files.tokenizer, LABELS, other)
 
 
-@pytest.mark.parametrize("spec", ["socket=localhost:1", "popen//via=x", "popen//ssh=x", "=", ""])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *("socket=localhost:1", "popen//via=x", "popen//ssh=x", "=", ""),
+        *("ssh", "popen//python", "popen//env:A", "popen//python='"),
+    ],
+)
 def test_a_spec_that_is_no_runner_s_is_refused(spec: str) -> None:
     with pytest.raises(DeviceError):
         Runner(spec)

@@ -103,3 +103,19 @@ def test_the_command_says_whether_the_statistic_sees(
     assert f"0% planted: told apart {alike} of 20 times" in said
     assert f"10% planted: told apart {planted} of 20 times" in said
     assert ("INVALID" in said) is (fault is not None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(b"\n \n", "no tweet in it"), (b"\xff\xfe", "no text"), (None, "No such file")],
+)
+def test_what_is_no_file_of_tweets_is_refused(
+    text: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "texts").write_bytes(text)
+    assert command.main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")]) == 2
+    assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["aa", "a", "b", "c", "--times", "0"])
+    assert "0: at least 1" in capsys.readouterr().err
