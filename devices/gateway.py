@@ -519,7 +519,7 @@ def parse(spec: str) -> execnet.XSpec:
     if given.keys() - _SPEC - {"env"} or valueless or bool(parsed.popen) == bool(parsed.ssh):
         raise DeviceError(
             f"{spec!r}: a runner takes popen or ssh=HOST, with python=, env:NAME=, nice=, id= and "
-            "ssh_config="
+            "ssh_config=, each with a value"
         )
     try:
         shlex.split(parsed.python or "")

@@ -30,6 +30,8 @@ from tweets.splits import Splits
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+# What zipfile raises of a file that is cut or has bits changed; RuntimeError of flags and methods.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _AGAIN = "; write it again with `python -m models bundle`, or copy it again"
 
 
@@ -156,7 +158,7 @@ def open_bundle(file: Path, root: Path) -> Bundle:
                 _verify(file, folder, manifest)
     except FileNotFoundError:
         raise BundleError(f"{file}: no such file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
         raise BundleError(f"{file}: not a whole bundle: {error}{_AGAIN}") from None
     except OSError as error:
         raise BundleError(f"{file}: {error.strerror or error}") from error
