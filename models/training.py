@@ -543,7 +543,10 @@ def _record_card(folder: Path, name: str, splits: Splits, provenance: dict[str, 
         },
     )
     card.save(folder / "card.json")
-    model_card.write(folder, card, splits.evaluation)
+    if (folder / model_card.NAME).exists():  # of whoever made the checkpoint, perhaps
+        print(f"{model_card.NAME} is left as it is: --model-card of `score` writes it anew")
+    else:
+        model_card.write(folder, card, splits.evaluation)
     found_scores = scores(splits.evaluation, card.predictions)
     measured = ", ".join(f"{measure} {x:.1f}%" for measure, x in found_scores.items())
     print(

@@ -230,7 +230,7 @@ def test_a_hub_id_without_a_card_is_judged_from_its_recorded_copy(
     card.require(_evaluation(workplace), copy.path)
     assert card.name == what
     assert card.provenance["checkpoint"] == f"org/{what}@{commit(f'org/{what}', 'main')}"
-    assert not (copy.path / "README.md").exists()
+    assert f"# {what}\n" in (copy.path / "README.md").read_text(), "its own, not the hub's"
 
 
 def _evaluation(workplace: Path) -> Corpus:

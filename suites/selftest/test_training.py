@@ -274,6 +274,21 @@ def test_an_edited_card_is_recorded_again(tuned: Path, splits: Splits, tmp_path:
     assert training.record_checkpoint(str(folder), splits) == Card.load(folder / "card.json")
 
 
+def test_a_model_card_that_is_there_is_left_as_it_is(
+    tuned: Path, splits: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever made the checkpoint may have written it."""
+    folder = tmp_path / "copy"
+    shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
+    (folder / "README.md").write_text("what its maker says")
+    training.record_checkpoint(str(folder), splits)
+    assert (folder / "README.md").read_text() == "what its maker says"
+    assert "README.md is left as it is" in capsys.readouterr().out
+    (folder / "README.md").unlink()
+    training.record_checkpoint(str(folder), splits)
+    assert ModelCard.load(folder / "README.md").data.model_name == folder.name
+
+
 @contextmanager
 def _no_file_longer_than(size: int) -> Iterator[None]:
     """What is longer is cut off there and the write fails, as on a disk that is full."""
