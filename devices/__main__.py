@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from devices import emulation, operators, same
+from devices.board import this_machine
 from devices.cost import instructions
 from devices.errors import (
     DeviceError,
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     alike = commands.add_parser("aa", help="time a FlatBuffer against itself, as an A/A check")
     alike.add_argument("flatbuffer", type=Path)
     alike.add_argument("tokenizer", type=Path, help="its tokenizer.json")
-    alike.add_argument("texts", type=Path, help="a file with a tweet a line")
+    alike.add_argument("texts", type=_tweets, help="a file with a tweet a line")
     alike.add_argument("--threads", type=int, default=1)
     alike.add_argument("--times", type=_count, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
@@ -103,25 +104,29 @@ def _count(text: str) -> int:
     return count
 
 
+def _tweets(file: str) -> list[str]:
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{file}: {error}") from error
+    if not (tweets := [line for line in lines if line.strip()]):
+        raise argparse.ArgumentTypeError(f"{file}: no tweet in it, one a line")
+    return tweets
+
+
 def _same(args: argparse.Namespace) -> int:
     """Print each comparison; 1 unless alike is told apart at most once in twenty times, and what is
     planted missed at most once in twenty."""
-    try:
-        lines = args.texts.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise OSError(f"{args.texts}: no text: {error}") from error
-    if not (texts := [line for line in lines if line.strip()]):
-        raise OSError(f"{args.texts}: no tweet in it, one a line")
     labels = args.label or ["negative", "neutral", "positive"]
-    spec = f"popen//python={python_for(args.runtime, args.store)}"
+    board = this_machine("host", args.store)
     allowed = args.times // 20
     kept = True
     for planted in (0.0, args.slow_down):
         apart = unfit = 0
         for number, found in enumerate(
             same.compare(
-                spec, (args.flatbuffer, args.tokenizer), labels, texts, runtime=args.runtime,
-                threads=args.threads, times=args.times, slow_down=planted,
+                board, (args.flatbuffer, args.tokenizer), labels, args.texts,
+                runtime=args.runtime, threads=args.threads, times=args.times, slow_down=planted,
             ),
             start=1,
         ):  # fmt: skip

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from devices import health
+from devices.board import Board
 from devices.gateway import Runner
 from devices.latency import SAME_SPEED, SITTINGS, TIERS, Ratio, ratio_of_medians
 from devices.turns import in_turn
@@ -37,7 +37,7 @@ class Comparison:
 
 
 def compare(
-    spec: str,
+    board: Board,
     files: tuple[Path, Path],
     labels: Sequence[str],
     texts: Sequence[str],
@@ -48,7 +48,7 @@ def compare(
     slow_down: float,
     tier: str = "quick",
 ) -> Iterator[Comparison]:
-    """Compare a FlatBuffer with itself, `times` times, by runners at an execnet spec.
+    """Compare a FlatBuffer with itself, `times` times, on a board.
 
     `files`: the FlatBuffer and its tokenizer.
     """
@@ -56,13 +56,11 @@ def compare(
 
     @contextmanager
     def opened() -> Iterator[Runner]:
-        with Runner(spec) as runner:
+        with board.runner(runtime) as runner:
             runner.load(*files, labels, runtime, threads)
             yield runner
 
     for _ in range(times):
-        turns = in_turn(
-            opened, opened, asked, snapshot=lambda runner: health.snapshot(), slow_down=slow_down
-        )
+        turns = in_turn(opened, opened, asked, snapshot=board.snapshot, slow_down=slow_down)
         ratio = ratio_of_medians(turns.ours, turns.theirs, sittings=SITTINGS)
         yield Comparison(ratio, slow_down, turns.fault)

@@ -80,7 +80,7 @@ On the {len(tweets)} evaluation tweets of {tweets.name}, in percent, with one-si
 |---|---:|---:|
 {rows}
 
-Measured on these tweets alone: of other languages, kinds of text and times they say nothing.
+The figures are of these tweets alone: of other languages, kinds of text and times they say nothing.
 Whether a FlatBuffer made of it may ship to a device is judged, not stated here.
 
 ## How it was trained

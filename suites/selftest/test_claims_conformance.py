@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fixtures.runners
 from devices.answers import spread_of_logits
 from devices.gateway import Answers
 from fixtures.cases import Case
@@ -62,6 +64,34 @@ def _but(row: int, logits: np.ndarray = LOGITS, by: float = 1e-6) -> np.ndarray:
     moved = logits.copy()
     moved[row] += np.array([by, 0, -by], np.float32)
     return moved
+
+
+def test_the_spread_is_that_of_all_recorded_logits_or_of_what_is_answered() -> None:
+    few = LOGITS[:8] / 3
+    spread_of: Any = inspect.unwrap(fixtures.runners.spread_of)
+    recorded = SimpleNamespace(logits=LOGITS.tolist())
+    assert spread_of(recorded, _answers(few))(CASE) == pytest.approx(_spread(CASE))
+    assert spread_of(None, _answers(few))(CASE) == spread_of_logits(few)
+
+
+def test_this_machine_answers_a_tweet_once_and_in_the_order_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def classify(texts: tuple[str, ...]) -> Any:
+        asked.extend(texts)
+        return SimpleNamespace(logits=LOGITS[[TEXTS.index(text) for text in texts]])
+
+    runner = SimpleNamespace(load=lambda *_: None, classify=classify)
+    board = SimpleNamespace(runner=lambda runtime: nullcontext(runner))
+    monkeypatch.setattr(fixtures.runners, "this_machine", lambda *_: board)
+    subject: Any = SimpleNamespace(tokenizer=None, label_names=NAMES, root=None)
+    logits_here: Any = inspect.unwrap(fixtures.runners.logits_here)
+    here = logits_here(subject, subject, lambda case: None, TWEETS)
+    for indices in ([7, 3], [3, 9, 7]):
+        np.testing.assert_array_equal(here(CASE, indices), LOGITS[indices])
+    assert asked == [TEXTS[i] for i in (7, 3, 9)]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,6 @@ def test_the_command_says_whether_the_statistic_sees(
             yield Comparison(Ratio(1.07, low, 1.1), slow_down, fault)
 
     monkeypatch.setattr(same, "compare", compare)
-    monkeypatch.setattr(command, "python_for", lambda runtime, store: store / runtime)
     (tmp_path / "texts").write_text("a tweet\n\nanother\n")
     assert command.main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")]) == status
     said = capsys.readouterr().out
@@ -107,15 +106,20 @@ def test_the_command_says_whether_the_statistic_sees(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(b"\n \n", "no tweet in it"), (b"\xff\xfe", "no text"), (None, "No such file")],
+    [(b"\n \n", "no tweet in it"), (b"\xff\xfe", "can't decode"), (None, "No such file")],
 )
 def test_what_is_no_file_of_tweets_is_refused(
     text: bytes | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if text is not None:
         (tmp_path / "texts").write_bytes(text)
-    assert command.main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")]) == 2
-    assert said in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
-        command.main(["aa", "a", "b", "c", "--times", "0"])
+        command.main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")])
+    assert said in capsys.readouterr().err
+
+
+def test_no_comparison_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "texts").write_text("a tweet")
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["aa", "a", "b", str(tmp_path / "texts"), "--times", "0"])
     assert "0: at least 1" in capsys.readouterr().err

@@ -32,7 +32,7 @@ from devices.errors import (
 )
 from devices.gateway import Answers, Runner
 from devices.memory_limit import MemoryLimits, memory_limits
-from devices.profile import profiles
+from devices.profile import profile, profiles
 from devices.provision import RUNTIMES
 from models.card import Card
 from models.checkpoint import Checkpoint
@@ -380,5 +380,11 @@ def test_the_command_says_what_is_projected(
     assert capsys.readouterr().out.splitlines()[0] == (
         "pi4 ai-edge-litert 24 tokens: 150.0 M instructions, projected 53 to 111 ms"
     )
+    mute = replace(profile("pi4"), projection=None)
+    monkeypatch.setattr("devices.__main__.profile", {"pi4": mute}.__getitem__)
+    assert main(["cost", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.endswith("150.0 M instructions, pi4: nothing is projected without [projection]")
+    monkeypatch.undo()
     assert main(["cost", "a.tflite", "tokenizer.json", "--device", "pi6"]) == 2
     assert "unknown device 'pi6'" in capsys.readouterr().err

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from devices.errors import NoRuntimeError, ProvisionError
 from fixtures import verdicts
+from reports.decision import Verdict
 
 pytest_plugins = ["pytester"]
 
@@ -441,6 +443,12 @@ def test_declared_failures_alone_judge_nothing(house: House) -> None:
     result = house.run("-k", "int4")
     assert result.ret == 1
     assert "NOTHING WAS JUDGED" in result.stdout.str()
+
+
+def test_what_is_missing_here_is_no_verdict_on_a_board() -> None:
+    """A board without the runtime cannot run it; without a compiler here nothing is known."""
+    assert verdicts._verdict_of(NoRuntimeError("no wheel for it")) is Verdict.CANNOT_RUN
+    assert verdicts._verdict_of(ProvisionError("no compiler")) is Verdict.INVALID
 
 
 def test_selftests_make_no_record(house: House) -> None:

@@ -274,6 +274,18 @@ def test_an_edited_card_is_recorded_again(tuned: Path, splits: Splits, tmp_path:
     assert training.record_checkpoint(str(folder), splits) == Card.load(folder / "card.json")
 
 
+def test_a_student_of_a_teacher_with_a_narrower_embedding(tuned: Path) -> None:
+    """It begins with as many components as there are."""
+    teacher = training._model(found := locate(str(tuned)), training._tokenizer(found))
+    student = distillation.fresh_mobilebert(teacher, NAMES, 2)
+    known = teacher.get_input_embeddings().weight.detach()
+    table = student.get_input_embeddings().weight.detach()
+    assert known.shape[1] < table.shape[1]
+    theirs, ours = (torch.pdist(x[1:]) for x in (known, table[:, : known.shape[1]]))
+    ratio = ours / theirs
+    assert ratio.std() < 1e-3 * ratio.mean(), "turned and scaled alone"
+
+
 def test_a_model_card_that_is_there_is_left_as_it_is(
     tuned: Path, splits: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
