@@ -483,6 +483,17 @@ def test_benchmarks_are_kept_beside_the_verdicts(house: House) -> None:
     result.stdout.fnmatch_lines(["report: *benchmark.json"])
 
 
+def test_benchmarks_of_no_claim_are_kept_too(house: House) -> None:
+    folder = house.pytester.path / "suites" / "peers"
+    folder.mkdir()
+    (folder / "test_peer.py").write_text("def test_it(benchmark): benchmark(abs, 1)")
+    result = house.run("suites/peers")
+    assert result.ret == 0
+    assert [path.name for path in house.report.parent.iterdir()] == ["benchmark.json"]
+    result.stdout.fnmatch_lines(["report: *benchmark.json"])
+    result.stdout.no_fnmatch_line("*may I ship it*")
+
+
 @pytest.mark.parametrize(
     "group", ["", "@host-litert-float32", "@pi4@qemu-litert-float32", "@pi4@kitchen-litert-int4"]
 )
