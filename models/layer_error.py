@@ -17,7 +17,7 @@ from models.convert import float32
 from models.flatbuffer import FLATBUFFER, inspect
 from models.modes import MODES, recipe_of
 from models.quantizer import calibrate, quantize
-from models.sharing import one_signature
+from models.rewriting import one_signature
 from models.store import Store
 from tweets.corpus import Corpus
 

@@ -257,7 +257,7 @@ def search(
     Raises:
         QuantizeError: even 8 bits everywhere are outside the budget.
     """
-    from models.sharing import one_signature  # needs what a board does without
+    from models.rewriting import one_signature  # needs what a board does without
 
     inputs = {"from": float32.parent.name, "signature": _MEASURED_LENGTH}
     one = store.artifact(

@@ -94,13 +94,13 @@ def flatbuffer(
     recipe = recipe_of(mode, checkpoint, source.path / FLATBUFFER)
     if not recipe:
         return source.path / FLATBUFFER
-    from models import sharing  # needs what a board does without
+    from models import rewriting  # needs what a board does without
 
     inputs: dict[str, Any] = {
         "from": source.path.name,
         "ai-edge-quantizer": version("ai-edge-quantizer"),
         "recipe": recipe,
-        "code": hashlib.sha256((getsource(quantizer) + getsource(sharing)).encode()).hexdigest(),
+        "code": hashlib.sha256((getsource(quantizer) + getsource(rewriting)).encode()).hexdigest(),
     }
     chosen = None
     if MODES[mode].is_calibrated:
@@ -121,8 +121,8 @@ def flatbuffer(
             ranges = calibrate(source.path / FLATBUFFER, samples)
         content = quantize(source.path / FLATBUFFER, recipe, ranges)
         if chosen:
-            content = sharing.with_biases(content)
-        (folder / FLATBUFFER).write_bytes(sharing.share(content))
+            content = rewriting.with_biases(content)
+        (folder / FLATBUFFER).write_bytes(rewriting.share(content))
         if mode == "mixed":
             mixed.load(checkpoint).save(folder / mixed.RECIPE)
 

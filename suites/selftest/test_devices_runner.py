@@ -26,7 +26,7 @@ from devices.errors import DeviceError, InvokeError, LoadError, NoRuntimeError, 
 from devices.gateway import Runner
 from devices.health import snapshot
 from devices.provision import RUNTIMES, python_for
-from models.sharing import rewritten
+from models.rewriting import rewritten
 
 STORE = Path(__file__).parents[2] / ".store"
 LABELS = ("negative", "neutral", "positive")

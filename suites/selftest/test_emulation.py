@@ -38,7 +38,7 @@ from models.card import Card
 from models.checkpoint import Checkpoint
 from models.flatbuffer import FLATBUFFER
 from models.modes import flatbuffer, quantize, rule
-from models.sharing import share
+from models.rewriting import share
 from models.store import Store
 from tweets.corpus import Corpus
 

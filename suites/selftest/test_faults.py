@@ -22,7 +22,7 @@ from models.errors import CheckpointError
 from models.flatbuffer import FLATBUFFER, inspect
 from models.modes import MODES, flatbuffer
 from models.quantizer import quantize, rule
-from models.sharing import share
+from models.rewriting import share
 from models.store import Store
 from suites.selftest.conftest import Ask
 from tweets.corpus import Corpus

@@ -19,7 +19,7 @@ from models.flatbuffer import FLATBUFFER, inspect
 from models.mixed import Budget, Recipe
 from models.modes import flatbuffer
 from models.quantizer import quantize
-from models.sharing import one_signature
+from models.rewriting import one_signature
 from models.store import Store
 from tweets.corpus import Corpus
 
@@ -62,7 +62,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed, "groups", lambda source: (members, NUMBERS))
     monkeypatch.setattr(mixed, "rules", lambda source, bits: (dict(bits),))
     monkeypatch.setattr(mixed, "quantize", lambda source, recipe: json.dumps(recipe[0]).encode())
-    monkeypatch.setattr("models.sharing.one_signature", lambda content, key: b"float32")
+    monkeypatch.setattr("models.rewriting.one_signature", lambda content, key: b"float32")
 
 
 def _search(folder: Path, asked: Asked, budget: Budget) -> Recipe:

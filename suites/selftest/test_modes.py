@@ -18,7 +18,7 @@ from models.flatbuffer import FLATBUFFER, dtype_of, inspect, operator_name
 from models.layers import MASKED
 from models.modes import MODES, flatbuffer, mode_of
 from models.quantizer import calibrate, quantize
-from models.sharing import rewritten, share
+from models.rewriting import rewritten, share
 from models.store import Store
 from suites.selftest.conftest import Ask
 from tweets.splits import Splits

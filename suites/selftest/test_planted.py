@@ -23,7 +23,7 @@ from models.flatbuffer import FLATBUFFER, inspect, masked_scores, operator_name,
 from models.layers import MASKED
 from models.modes import MODES
 from models.quantizer import MASKED_BELOW, calibrate, quantize
-from models.sharing import one_signature, rewritten
+from models.rewriting import one_signature, rewritten
 from suites.selftest.conftest import Ask
 from tweets.corpus import Corpus
 from tweets.splits import Splits
