@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from models import bundle
 from models.card import Card
@@ -19,6 +23,7 @@ from models.errors import (
 )
 from models.modes import DEFAULT, MODES, flatbuffer
 from models.store import Store
+from models.vocabulary import FIRST_WORD
 from tweets import replab
 from tweets.corpus import TweetsError
 from tweets.measures import scores
@@ -50,12 +55,13 @@ def main(argv: list[str] | None = None) -> int:
         "teachers", nargs="+", metavar="teacher", help=f"a fine-tuned checkpoint: {where}"
     )
     distil.add_argument("--student", help="a student to go on from, instead of a fresh MobileBERT")
-    distil.add_argument("--hidden-weight", type=float, default=1.0)
-    distil.add_argument("--varied-share", type=float, default=0.0)
-    distil.add_argument("--layers", type=int, default=24)
+    distil.add_argument("--hidden-weight", type=_number(float, 0), default=1.0)
+    distil.add_argument("--varied-share", type=_number(float, 0, 1), default=0.0)
+    distil.add_argument("--layers", type=_number(int, 1), default=24)
     distil.add_argument(
-        "--vocabulary", type=int, metavar="N", help="of the student: that many word pieces"
-    )
+        "--vocabulary", type=_number(int, FIRST_WORD + 1), metavar="N",
+        help="of the student: that many word pieces",
+    )  # fmt: skip
     distil.add_argument(
         "--unlabelled", type=Path, nargs="+", default=[], metavar="FILE",
         help="further texts to learn the teacher's answers of: one a line (.txt), or a column text",
@@ -85,9 +91,10 @@ def main(argv: list[str] | None = None) -> int:
     prune.add_argument("--older-than-days", type=float, default=30.0)
     for command, epochs, rate in ((finetune, 2.0, 8e-5), (distil, 3.0, 4e-4)):
         command.add_argument("--out", type=Path, required=True, help="the folder to write")
-        command.add_argument("--epochs", type=float, default=epochs)
-        command.add_argument("--learning-rate", type=float, default=rate)
-        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--epochs", type=_number(float, 0.001), default=epochs)
+        command.add_argument("--learning-rate", type=_number(float, 0), default=rate)
+        command.add_argument("--batch-size", type=_number(int, 1), default=32)
+        command.add_argument("--seed", type=_number(int, 0), default=0)
     for command in (finetune, distil, record, score, pack, layers):
         command.add_argument(
             "--tweets", default="brands", help="brands, replab2013, a file, folder or id"
@@ -107,6 +114,20 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
+def _number(kind: type[int] | type[float], least: float, most: float = math.inf) -> Any:
+    """An argument's type: a finite number within these ends."""
+
+    def parse(text: str) -> float:
+        number = kind(text)
+        if not (math.isfinite(number) and least <= number <= most):
+            ends = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+            raise argparse.ArgumentTypeError(f"{text}: a number {ends}")
+        return number
+
+    parse.__name__ = kind.__name__  # argparse says so of what is no number at all
+    return parse
+
+
 def _train(args: argparse.Namespace) -> int:
     # PyTorch lives only in the training environment; other commands do without it.
     from models import training
@@ -118,6 +139,7 @@ def _train(args: argparse.Namespace) -> int:
         return 0
     hp = training.Hyperparameters(
         epochs=args.epochs, learning_rate=args.learning_rate, seed=args.seed,
+        batch_size=args.batch_size,
         hidden_weight=getattr(args, "hidden_weight", 0.0),
         varied_share=getattr(args, "varied_share", 0.0), layers=getattr(args, "layers", 24),
         vocabulary=getattr(args, "vocabulary", None),
@@ -173,13 +195,26 @@ def _score(args: argparse.Namespace) -> int:
         print(f"{who}: {measured}")
     for path, labels in ((args.run, card.predictions), (args.gold, tweets.labels)):
         if path:
-            replab.write_run(path, tweets, labels)
+            with _writing(path):
+                replab.write_run(path, tweets, labels)
             print(f"written: {path}")
     if args.model_card:
         from models import model_card  # needs what a board does without
 
-        print(f"written: {model_card.write(args.card, card, tweets)}")
+        with _writing(args.card / model_card.NAME):
+            print(f"written: {model_card.write(args.card, card, tweets)}")
     return 0
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Raises SaveError for what cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(
+            f"{path}: cannot be written to ({error.strerror}); mind your rights and the space there"
+        ) from error
 
 
 if __name__ == "__main__":

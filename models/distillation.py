@@ -57,8 +57,12 @@ def of_depth(model: Any, count: int) -> None:
     on what it was given, until training gives its output bottleneck something to add.
 
     Raises:
-        CheckpointError: another model than a MobileBERT would have to be deepened.
+        CheckpointError: it is neither a BERT nor a MobileBERT, or a BERT would have to be deepened.
     """
+    if model.config.model_type not in ("bert", "mobilebert"):
+        raise CheckpointError(
+            f"a {model.config.model_type} is no student: go on from a MobileBERT or a BERT"
+        )
     has, layers = model.config.num_hidden_layers, model.base_model.encoder.layer
     if count > has and model.config.model_type != "mobilebert":
         raise CheckpointError(
@@ -128,6 +132,12 @@ class Distillation(torch.nn.Module):
         self.projections = torch.nn.ModuleList(
             torch.nn.Linear(student.config.hidden_size, first.hidden_size) for _ in range(layers)
         )
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Where the student goes, to a GPU say, its teachers go."""
+        for teacher in self._teachers:
+            teacher._apply(fn, recurse)
+        return super()._apply(fn, recurse)
 
     def forward(self, input_ids: Any, attention_mask: Any, labels: Any, **_: Any) -> Any:
         tokens = {"input_ids": input_ids, "attention_mask": attention_mask}

@@ -10,9 +10,11 @@ evaluation split is only answered once, at the end, for the card.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,7 +23,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset, concatenate_datasets
-from safetensors import SafetensorError
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -33,7 +36,7 @@ from transformers import (
 )
 
 from models import model_card
-from models.card import Card, software_versions
+from models.card import Card, digest, file_sha256, software_versions
 from models.checkpoint import FILES as JUDGED
 from models.checkpoint import MAX_TOKENS
 from models.distillation import (
@@ -45,7 +48,7 @@ from models.distillation import (
     of_depth,
 )
 from models.errors import CardError, CheckpointError, SaveError
-from models.hub import FILES, Source, locate
+from models.hub import FILES, PICKLED, Source, locate
 from models.vocabulary import numbers_in, smaller
 from tweets.corpus import Corpus
 from tweets.measures import accuracy, balanced_accuracy, scores
@@ -68,6 +71,9 @@ class Hyperparameters:
     seed: int = 0
     layers: int = 24
     vocabulary: int | None = None
+
+
+OF_DISTILLATION = ("temperature", "hidden_weight", "varied_share", "layers", "vocabulary")
 
 
 def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
@@ -95,9 +101,13 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
-    start = {"checkpoint": found.said}
-    _run(_trainer(model, tokenizer, splits, out, hp), out, start, hp, splits)
-    return _finish(model, tokenizer, splits, out, _provenance(start, hp))
+    provenance = _provenance(hp, [found.said], "checkpoint")
+    for name in OF_DISTILLATION:
+        del provenance["hyperparameters"][name]
+    with _alone(out):
+        start = {"checkpoint": _content(found)}
+        _run(_trainer(model, tokenizer, splits, out, hp), out, start, hp, splits)
+        return _finish(model, tokenizer, splits, out, provenance)
 
 
 def distil(
@@ -126,13 +136,14 @@ def distil(
 
     Raises:
         CheckpointError: a checkpoint cannot be read, tells other classes than the tweets, or the
-            student knows a word piece that a teacher does not, or is to be deepened and is no
-            MobileBERT.
+            student knows a word piece that a teacher does not, is neither a BERT nor a MobileBERT,
+            or is to be deepened and is no MobileBERT.
         SaveError: no space left; what was written whole is kept.
     """
     names = splits.train.label_names
     sources = [locate(teacher) for teacher in teachers]
-    start = {"teacher": " ".join(found.said for found in sources)}
+    provenance = _provenance(hp, [found.said for found in sources], "teacher")
+    start = {"teacher": " ".join(map(_content, sources))}
     set_seed(hp.seed)
     for found in sources:
         _require_labels(found, names, "fine-tune the teacher on these tweets first")
@@ -140,7 +151,7 @@ def distil(
     models = [_model(*teacher) for teacher in zip(sources, tokenizers, strict=True)]
     if student:
         known = locate(student)
-        start["student"] = known.said
+        start["student"], provenance["student"] = _content(known), _short(known.said)
         own = _tokenizer(known)
         _require_labels(known, names, "distil into a student that learned these classes")
         learner = _model(known, own)
@@ -149,6 +160,8 @@ def distil(
     if hp.vocabulary:
         larger, own = own, smaller(own, splits.train.texts, hp.vocabulary)
         keep_words(learner, numbers_in(larger, own))
+    elif learner.config.vocab_size > len(own):  # a table padded for speed
+        keep_words(learner, list(range(len(own))))
     pieces = [torch.tensor(numbers) for numbers in _taught(sources, tokenizers, own)]
     of_depth(learner, hp.layers)
     if not torch.accelerator.is_available():
@@ -157,18 +170,19 @@ def distil(
         learner, models, pieces,
         temperature=hp.temperature, hidden_weight=hp.hidden_weight,
     )  # fmt: skip
-    trainer = _trainer(model, own, splits, out, hp)
-    if unlabelled:
-        start["unlabelled"] = unlabelled.said
-        more = _tokens(unlabelled.texts, [UNLABELLED] * len(unlabelled.texts), own)
-        trainer.train_dataset = concatenate_datasets([trainer.train_dataset, more])
-    if hp.varied_share:
-        table = models[0].get_input_embeddings().weight.detach()[pieces[0]]
-        trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
-    _run(trainer, out, start, hp, splits)
-    share = _heed_the_rare(learner, own, splits, list(zip(models, tokenizers, strict=True)))
-    provenance = {**_provenance(start, hp), "logit adjustment": share}
-    return _finish(learner, own, splits, out, provenance)
+    with _alone(out):
+        trainer = _trainer(model, own, splits, out, hp)
+        if unlabelled:
+            start["unlabelled"] = provenance["unlabelled"] = unlabelled.said
+            more = _tokens(unlabelled.texts, [UNLABELLED] * len(unlabelled.texts), own)
+            trainer.train_dataset = concatenate_datasets([trainer.train_dataset, more])
+        if hp.varied_share:
+            table = models[0].get_input_embeddings().weight.detach().cpu()[pieces[0]]
+            trainer.data_collator = Varied(trainer.data_collator, model, table, hp.varied_share)
+        _run(trainer, out, start, hp, splits)
+        share = _heed_the_rare(learner, own, splits, list(zip(models, tokenizers, strict=True)))
+        provenance["logit adjustment"] = share
+        return _finish(learner, own, splits, out, provenance)
 
 
 def _taught(sources: Sequence[Source], tokenizers: Sequence[Any], own: Any) -> list[list[int]]:
@@ -243,8 +257,8 @@ def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: A
     """Its classifier in float32; parameters whose names contain one of ``new`` may be missing.
 
     Raises:
-        CheckpointError: a file is not whole, a parameter is missing or of another shape, or the
-            tokenizer has more words than the embedding.
+        CheckpointError: a file is not whole, a parameter is missing or of another shape, the
+            tokenizer has more words than the embedding, or there are too few positions.
     """
     with _reading(found):
         model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -260,6 +274,11 @@ def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: A
         raise CheckpointError(
             f"{found.said}: its tokenizer has {len(tokenizer)} words, its embedding "
             f"{model.config.vocab_size}; use the tokenizer that it was trained with"
+        )
+    if (positions := getattr(model.config, "max_position_embeddings", MAX_TOKENS)) < MAX_TOKENS:
+        raise CheckpointError(
+            f"{found.said}: it has {positions} positions, and tweets are read up to {MAX_TOKENS} "
+            "tokens; take a checkpoint of more"
         )
     return model
 
@@ -304,6 +323,8 @@ def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpar
         label_names=["labels"],
         report_to=[],
     )
+    if args.n_gpu > 1:
+        args._n_gpu = 1  # DataParallel would leave a student's teachers on the first
     return Trainer(
         model=model,
         args=args,
@@ -405,7 +426,8 @@ def _run(
             beside.replace(begun)
     for folder in (out / "training").glob("checkpoint-*"):
         if folder not in whole:
-            shutil.rmtree(folder)  # cut off half-way: it only takes up space
+            print(f"not whole, and deleted: {folder}", flush=True)  # it only takes up space
+            shutil.rmtree(folder)
     if whole:
         print(f"resuming from {whole[-1]}", flush=True)
     with _saving(out):
@@ -414,15 +436,40 @@ def _run(
 
 def _whole(out: Path) -> list[Path]:
     """The training checkpoints that were written whole, oldest first: `Trainer` writes
-    ``trainer_state.json`` last."""
+    ``trainer_state.json`` last, and a power cut may still lose the end of what was before it."""
     whole = []
-    for file in (out / "training").glob("checkpoint-*/trainer_state.json"):
+    for folder in (out / "training").glob("checkpoint-*"):
         try:
-            json.loads(file.read_text())
-        except ValueError:
+            json.loads((folder / "trainer_state.json").read_text())
+            with safe_open(folder / "model.safetensors", "pt"):
+                pass
+        except (ValueError, OSError, SafetensorError):
             continue
-        whole.append(file.parent)
+        if all(map(zipfile.is_zipfile, (folder / "optimizer.pt", folder / "scheduler.pt"))):
+            whole.append(folder)
     return sorted(whole, key=lambda path: int(path.name.split("-")[1]))
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """While no other run trains into ``out``: each would delete what the other is writing.
+
+    Raises:
+        SaveError: another does, or nothing can be written there.
+    """
+    lock = FileLock(out / "training" / "lock", blocking=False)
+    with _saving(out):
+        (out / "training").mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise SaveError(
+                f"{out}: another run trains into it; wait for it, or choose another --out"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -456,7 +503,12 @@ def _replacing(out: Path) -> Iterator[Path]:
         try:
             yield beside
             for file in sorted(beside.iterdir()):
-                file.replace(out / file.name)
+                there = out / file.name
+                is_own = file.name != model_card.NAME or not there.exists()
+                if not (is_own or there.read_bytes() == file.read_bytes()):
+                    kept = there.replace(out / f"{file.name}.before")
+                    print(f"the {file.name} that was there: {kept}", flush=True)
+                file.replace(there)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
 
@@ -464,16 +516,36 @@ def _replacing(out: Path) -> Iterator[Path]:
 def _finish(
     model: Any, tokenizer: Any, splits: Splits, out: Path, provenance: dict[str, Any]
 ) -> Card:
-    """Write the checkpoint, in half precision, and its card."""
+    """Write the checkpoint, in half precision, and its card.
+
+    Raises:
+        CheckpointError: a parameter is no finite number of half precision: the training diverged.
+    """
+    model.to(torch.float16)
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            raise CheckpointError(
+                f"{out}: the training diverged ({name} is not finite), and the checkpoint is not "
+                "written; train anew with a lower --learning-rate"
+            )
     with _replacing(out) as beside:
-        model.to(torch.float16).save_pretrained(beside)
+        model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
-        return _record_card(beside, out.name, splits, provenance)
+        return _record_card(beside, out.resolve().name, splits, provenance)
 
 
-def _provenance(start: dict[str, str], hp: Hyperparameters) -> dict[str, Any]:
-    named = {role: _short(said) for role, said in start.items()}
-    return {"command": _command(), **named, "hyperparameters": asdict(hp)}
+def _provenance(hp: Hyperparameters, said: Sequence[str], role: str) -> dict[str, Any]:
+    start = " ".join(map(_short, said))
+    return {"command": _command(), role: start, "hyperparameters": asdict(hp)}
+
+
+def _content(found: Source) -> str:
+    """What of a checkpoint decides a training, wherever its folder lies: of files the SHA-256."""
+    if found.from_hub:
+        return found.said
+    names = {file.name for each in (*FILES, *PICKLED) for file in found.path.glob(each)}
+    names.discard("card.json")
+    return digest({name: file_sha256(found.path / name) for name in sorted(names)})
 
 
 def _command() -> str:
@@ -492,8 +564,8 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
     no safetensors becomes so in the copy.
 
     Raises:
-        CheckpointError: it cannot be read, has no head or tells other classes, or it is a hub id
-            and there is no ``out``.
+        CheckpointError: it cannot be read, has no head or tells other classes, or there is no
+            ``out`` and it is a hub id or not laid out as it is judged.
         SaveError: no space left; what was written whole is kept.
     """
     found = locate(checkpoint)
@@ -503,6 +575,12 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
             f"say where: {found.record_command}"
         )
     _require_labels(found, splits.evaluation.label_names, "fine-tune it on these tweets first")
+    laid_out = all((found.path / name).is_file() for name in JUDGED)
+    if out is None and not laid_out:
+        raise CheckpointError(
+            f"{checkpoint}: a checkpoint is judged as {', '.join(JUDGED)}, and not all are there; "
+            f"write such a copy: {found.record_command} --out DIR"
+        )
     try:
         provenance = Card.load(found.path / "card.json").provenance
     except CardError:  # none, or one that cannot be trusted
@@ -513,7 +591,7 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
     if found.from_hub:
         provenance["checkpoint"] = found.said
     with _replacing(out) as beside:
-        if all((found.path / name).is_file() for name in JUDGED):
+        if laid_out:
             for pattern in FILES:
                 for file in found.path.glob(pattern):
                     shutil.copyfile(file, beside / file.name)
@@ -521,7 +599,7 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
             tokenizer = _tokenizer(found)
             _model(found, tokenizer).save_pretrained(beside)
             tokenizer.save_pretrained(beside)
-        return _record_card(beside, out.name, splits, provenance)
+        return _record_card(beside, out.resolve().name, splits, provenance)
 
 
 def _record_card(folder: Path, name: str, splits: Splits, provenance: dict[str, Any]) -> Card:
@@ -530,6 +608,8 @@ def _record_card(folder: Path, name: str, splits: Splits, provenance: dict[str, 
     tokenizer = _tokenizer(found)
     model = _model(found, tokenizer)
     logits = record(model, tokenizer, splits.evaluation)
+    if not all(map(math.isfinite, (x for row in logits for x in row))):
+        raise CheckpointError(f"{name}: it answers with what is no number; train it again")
     card = Card.of(
         folder,
         name=name,

@@ -111,9 +111,9 @@ def _corpus(name: str, rows: Any, label_column: str = "label") -> Corpus:
         )
     labels = rows[label_column]
     feature = rows.features[label_column]
-    if hasattr(feature, "names"):
-        labels = [feature.int2str(label) for label in labels]
-    labels = [str(label).strip().lower() for label in labels]
+    unknown = (None, -1) if hasattr(feature, "names") else (None,)  # -1: a label that is hidden
+    named = feature.int2str if hasattr(feature, "names") else str
+    labels = ["" if label in unknown else named(label).strip().lower() for label in labels]
     texts = [str(text or "") for text in rows["text"]]
     kept = [i for i, text in enumerate(texts) if text.strip() and labels[i]]
     if not kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from huggingface_hub import ModelCard
 from models.__main__ import main
 from models.card import Card, file_sha256
 from models.checkpoint import open_checkpoint
-from models.errors import CheckpointError
+from models.errors import CheckpointError, SaveError
 from models.hub import locate
 from models.vocabulary import FIRST_WORD, numbers_in
 from suites.selftest import made_up
@@ -30,6 +31,8 @@ from tweets.splits import Splits, split
 from tweets.unlabelled import read_unlabelled
 
 torch = pytest.importorskip("torch", reason="training needs PyTorch; tox -e selftest installs it")
+
+from transformers import TrainerCallback  # noqa: E402
 
 from models import distillation, training  # noqa: E402
 
@@ -68,6 +71,7 @@ def test_finetuning_learns_and_records(tuned: Path, splits: Splits) -> None:
     right = np.mean(np.array(card.predictions) == np.array(splits.evaluation.labels))
     assert right > 0.9, "the words tell the class; it learned nothing"
     assert card.provenance["hyperparameters"]["epochs"] == 2
+    assert "layers" not in card.provenance["hyperparameters"], "of a student, which it is not"
     assert splits.evaluation.checksum() in card.provenance["splits"]["evaluation"]
 
 
@@ -102,12 +106,134 @@ def test_a_finished_training_is_not_begun_again(
     (cut / "trainer_state.json").write_text('{"epoch": 2.0, "glob')
     training.finetune(encoder, splits, tuned, HP)
     said = capsys.readouterr().out
-    assert "resuming from" in said
-    assert "99999" not in said
-    assert "88888" not in said
+    assert re.search("resuming from .*checkpoint-36\n", said)
     assert not half.exists(), "it only takes up space"
     assert not cut.exists(), "it only takes up space"
     assert Card.load(tuned / "card.json").logits == before
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt", "scheduler.pt"])
+def test_a_training_checkpoint_that_lost_its_end_is_passed_over(
+    encoder: str, tuned: Path, splits: Splits, tmp_path: Path, file: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As a power cut leaves it; the one before it is whole."""
+    out = Path(shutil.copytree(tuned, tmp_path / "out"))
+    newest = training._whole(out)[-1]
+    lost = Path(shutil.copytree(newest, newest.with_name("checkpoint-77777")))
+    content = (lost / file).read_bytes()
+    (lost / file).write_bytes(content[:-100])
+    training.finetune(encoder, splits, out, HP)
+    said = capsys.readouterr().out
+    assert f"not whole, and deleted: {lost}" in said
+    assert f"resuming from {newest}" in said
+
+
+class _Killed(TrainerCallback):
+    """Ends a training after five steps, as Ctrl-C does."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+
+def test_killed_half_way_it_ends_as_if_it_had_not_been(
+    encoder: str, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The optimizer, the rate, the chance and the tweets still to come are where they were."""
+    often, trainer = training.TrainingArguments, training._trainer
+    monkeypatch.setattr(
+        training, "TrainingArguments", lambda **given: often(**{**given, "save_steps": 2})
+    )
+    training.finetune(encoder, splits, tmp_path / "whole", HP)
+    with monkeypatch.context() as patched:
+
+        def killed(*given: Any) -> Any:
+            made = trainer(*given)
+            made.add_callback(_Killed())
+            return made
+
+        patched.setattr(training, "_trainer", killed)
+        with pytest.raises(KeyboardInterrupt):
+            training.finetune(encoder, splits, tmp_path / "cut", HP)
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    training.finetune(encoder, splits, tmp_path / "cut", HP)
+    assert f"resuming from {tmp_path / 'cut' / 'training' / 'checkpoint-4'}" in (
+        capsys.readouterr().out
+    )
+    whole, cut = (Card.load(tmp_path / name / "card.json").logits for name in ("whole", "cut"))
+    assert np.allclose(whole, cut, atol=1e-3)
+
+
+def test_two_runs_do_not_train_into_one_folder(
+    encoder: str, splits: Splits, tmp_path: Path
+) -> None:
+    with (
+        training._alone(tmp_path / "out"),
+        pytest.raises(SaveError, match="another run trains into it; wait for it"),
+    ):
+        training.finetune(encoder, splits, tmp_path / "out", HP)
+
+
+def test_a_training_that_diverged_replaces_nothing(
+    encoder: str, tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(tuned, tmp_path / "out"))
+    before = file_sha256(out / "model.safetensors")
+
+    def diverged(trainer: Any, *_: Any) -> None:
+        trainer.model.classifier.weight.data[0, 0] = 1e6  # no number of half precision
+
+    monkeypatch.setattr(training, "_run", diverged)
+    with pytest.raises(CheckpointError, match=r"diverged \(classifier\.weight .* lower --learning"):
+        training.finetune(encoder, splits, out, HP)
+    assert file_sha256(out / "model.safetensors") == before
+
+
+def test_a_model_card_of_before_is_kept_aside(
+    encoder: str, tuned: Path, splits: Splits, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(tuned, tmp_path / "out"))
+    (out / "README.md").write_text("what its maker says")
+    training.finetune(encoder, splits, out, HP)
+    assert (out / "README.md.before").read_text() == "what its maker says"
+    assert ModelCard.load(out / "README.md").data.model_name == "out"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--epochs", "0"], "0: a number at least 0.001"),
+        (["--epochs", "nan"], "nan: a number at least"),
+        (["--learning-rate", "-1"], "-1: a number at least 0"),
+        (["--batch-size", "0"], "0: a number at least 1"),
+        (["--layers", "0"], "0: a number at least 1"),
+        (["--layers", "two"], "invalid int value: 'two'"),
+        (["--vocabulary", "500"], "500: a number at least 1000"),
+        (["--varied-share", "2"], "2: a number from 0 to 1"),
+    ],
+)
+def test_numbers_that_train_nothing_are_refused(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["distil", "teacher", "--out", "out", *given])
+    assert said in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    encoder: str, tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tweets = tmp_path / "tweets.csv"
+    made_up.write_tweets(tweets)
+    asked = ["--tweets", str(tweets)]
+    assert main(["finetune", encoder, *asked, "--out", str(tweets)]) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    shutil.copy(tuned / "card.json", tmp_path)
+    (tmp_path / "README.md").mkdir()
+    assert main(["score", str(tmp_path), *asked, "--model-card"]) == 2
+    assert "README.md: cannot be written to" in capsys.readouterr().err
 
 
 def _uneven(splits: Splits, *labels: tuple[int, ...]) -> tuple[Splits, np.ndarray]:
@@ -267,6 +393,17 @@ def test_a_head_of_other_classes_is_refused(splits: Splits, tmp_path: Path) -> N
     assert (folder / "card.json").read_text() == "the last good one"
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_card_is_not_recorded_beside_what_cannot_be_judged(
+    tuned: Path, splits: Splits, tmp_path: Path, file: str
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
+    (folder / file).unlink()
+    with pytest.raises(CheckpointError, match=f"record {folder} --out DIR"):
+        training.record_checkpoint(str(folder), splits)
+
+
 def test_an_edited_card_is_recorded_again(tuned: Path, splits: Splits, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
@@ -388,7 +525,7 @@ def _padded(teacher: Any) -> Any:
 
 
 def test_a_training_of_something_else_is_not_gone_on_with(
-    tuned: Path, encoder: str, splits: Splits, tmp_path: Path
+    tuned: Path, encoder: str, splits: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(tuned, out)
@@ -396,10 +533,13 @@ def test_a_training_of_something_else_is_not_gone_on_with(
     other = dataclasses.replace(HP, learning_rate=HP.learning_rate / 2)
     with pytest.raises(CheckpointError, match="begun with another learning_rate: delete it"):
         training.finetune(encoder, splits, out, other)
-    another = str(shutil.copytree(encoder, tmp_path / "another"))
+    another = made_up.write_bert(tmp_path / "another", fillers=61)
     with pytest.raises(CheckpointError, match="begun with another checkpoint: delete it"):
-        training.finetune(another, splits, out, HP)
+        training.finetune(str(another), splits, out, HP)
     assert file_sha256(out / "model.safetensors") == before
+    moved = shutil.copytree(encoder, tmp_path / "moved")  # the same, wherever it lies
+    training.finetune(str(moved), splits, out, HP)
+    assert "resuming from" in capsys.readouterr().out
 
 
 def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:
@@ -525,6 +665,84 @@ def test_several_teachers_answer_with_the_mean_of_their_probabilities(tuned: Pat
     own = torch.log_softmax(student(ids).logits / 2, -1)
     divergence = (taught * (taught.log() - own)).sum(-1).mean()
     assert loss.item() == pytest.approx(4 * divergence.item(), rel=1e-3)
+
+
+def test_hidden_states_and_labels_teach_as_documented(tuned: Path, tmp_path: Path) -> None:
+    """Each of the teacher's layers, normalised, is met by the student's of the same depth, at real
+    tokens alone; the labels count half."""
+    teacher = training._model(locate(str(tuned)), [])
+    student = training._model(locate(str(_mobilebert(tmp_path / "student", tuned, 4))), [])
+    model = distillation.Distillation(
+        student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
+    )
+    ids, mask = torch.randint(4, 60, (8, 10)), torch.ones(8, 10, dtype=torch.long)
+    mask[:4, 6:] = 0
+    nothing, labels = torch.full((8,), distillation.UNLABELLED), torch.arange(8) % 3
+    asked = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
+    with torch.no_grad():
+        with_hidden = model(ids, mask, nothing)["loss"]
+        model.hidden_weight = 0.0
+        without = model(ids, mask, nothing)["loss"]
+        labelled = model(ids, mask, labels)["loss"]
+        own, theirs = student(**asked), teacher(**asked)
+        distances = []
+        for i, (mine, its) in enumerate(((2, 1), (4, 2))):  # 0: the embeddings
+            target = theirs.hidden_states[its]
+            target = (target - target.mean(-1, keepdim=True)) / target.std(
+                -1, correction=0, keepdim=True
+            )
+            gap = model.projections[i](own.hidden_states[mine]) - target
+            distances.append((gap**2)[mask.bool()].mean())
+        right = torch.log_softmax(own.logits, -1)[torch.arange(8), labels]
+    assert (with_hidden - without).item() == pytest.approx(sum(distances).item() / 2, rel=1e-3)
+    assert (labelled - without).item() == pytest.approx(-right.mean().item() / 2, rel=1e-3)
+
+
+def test_teachers_go_where_the_student_goes(tuned: Path, tmp_path: Path) -> None:
+    """To a GPU, say; the device "meta" is one that every machine has."""
+    teacher = training._model(locate(str(tuned)), [])
+    student = training._model(locate(str(_mobilebert(tmp_path / "student", tuned, 2))), [])
+    model = distillation.Distillation(
+        student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
+    ).to("meta")
+    assert {x.device.type for x in (*model.parameters(), *teacher.parameters())} == {"meta"}
+    ids = torch.zeros((2, 10), dtype=torch.long, device="meta")
+    student.eval()
+    assert teacher(ids).logits.device.type == "meta"
+    assert not [name for name, _ in model.named_parameters() if "teacher" in name]
+
+
+def test_a_table_padded_for_speed_is_cut_to_the_words(
+    tuned: Path, splits: Splits, tmp_path: Path
+) -> None:
+    """Else the judge, who counts both, would refuse the student after hours."""
+    teacher = training._model(locate(str(tuned)), tokenizer := training._tokenizer(
+        locate(str(tuned))))  # fmt: skip
+    teacher.resize_token_embeddings(80)
+    teacher.save_pretrained(tmp_path / "teacher")
+    tokenizer.save_pretrained(tmp_path / "teacher")
+    hp = dataclasses.replace(HP, layers=1, epochs=0.2)
+    training.distil([str(tmp_path / "teacher")], splits, tmp_path / "out", hp)
+    assert open_checkpoint(str(tmp_path / "out")).config["vocab_size"] == 73
+
+
+def test_too_few_positions_are_refused_before_training(splits: Splits, tmp_path: Path) -> None:
+    from transformers import BertConfig, BertModel
+
+    folder = made_up.write_bert(tmp_path / "short")
+    config = BertConfig.from_pretrained(folder)
+    config.max_position_embeddings = 64
+    BertModel(config).save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="has 64 positions, and tweets are read up to 128"):
+        training.finetune(str(folder), splits, tmp_path / "out", HP)
+
+
+def test_only_a_bert_is_cut() -> None:
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    config = DistilBertConfig(vocab_size=73, dim=32, n_heads=2, hidden_dim=32, n_layers=2)
+    with pytest.raises(CheckpointError, match="a distilbert is no student"):
+        distillation.of_depth(DistilBertForSequenceClassification(config), 1)
 
 
 def test_a_student_of_fewer_words_reads_what_its_teacher_reads(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 
-from tweets.corpus import Corpus, TweetsError
+from tweets.corpus import POLARITY, Corpus, TweetsError
 from tweets.measures import (
     accuracy,
     balanced_accuracy,
@@ -64,6 +65,25 @@ def test_other_label_sets_are_sorted(tmp_path: Path) -> None:
         '{"text": "x", "label": "spam"}\n{"text": "y", "label": "ham"}\n'
     )
     assert read(str(tmp_path / "mine.jsonl")).label_names == ("ham", "spam")
+
+
+def test_a_label_that_is_not_there_is_no_class(tmp_path: Path) -> None:
+    rows = ['{"text": "x", "label": "positive"}', '{"text": "y", "label": null}']
+    (tmp_path / "mine.jsonl").write_text("\n".join(rows) + "\n")
+    found = read(str(tmp_path / "mine.jsonl"))
+    assert (found.texts, found.label_names) == (("x",), POLARITY)
+
+
+def test_a_hidden_label_is_no_class(tmp_path: Path) -> None:
+    """Of a benchmark's test split the labels are -1."""
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["ham", "spam"])}
+    )
+    rows = {"text": ["x", "y", "z"], "label": [0, -1, 1]}
+    file = tmp_path / "mine.parquet"
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
+    found = read(str(file))
+    assert (found.texts, found.labels, found.label_names) == (("x", "z"), (0, 1), ("ham", "spam"))
 
 
 @pytest.mark.parametrize(
