@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from models import bundle
+from models.arguments import number
 from models.card import Card
 from models.checkpoint import open_checkpoint
 from models.errors import (
@@ -55,11 +54,11 @@ def main(argv: list[str] | None = None) -> int:
         "teachers", nargs="+", metavar="teacher", help=f"a fine-tuned checkpoint: {where}"
     )
     distil.add_argument("--student", help="a student to go on from, instead of a fresh MobileBERT")
-    distil.add_argument("--hidden-weight", type=_number(float, 0), default=1.0)
-    distil.add_argument("--varied-share", type=_number(float, 0, 1), default=0.0)
-    distil.add_argument("--layers", type=_number(int, 1), default=24)
+    distil.add_argument("--hidden-weight", type=number(float, 0), default=1.0)
+    distil.add_argument("--varied-share", type=number(float, 0, 1), default=0.0)
+    distil.add_argument("--layers", type=number(int, 1), default=24)
     distil.add_argument(
-        "--vocabulary", type=_number(int, FIRST_WORD + 1), metavar="N",
+        "--vocabulary", type=number(int, FIRST_WORD + 1), metavar="N",
         help="of the student: that many word pieces",
     )  # fmt: skip
     distil.add_argument(
@@ -84,17 +83,19 @@ def main(argv: list[str] | None = None) -> int:
     layers = commands.add_parser("layers", help="how far a mode drifts from float32, by layer")
     layers.add_argument("checkpoint", help=f"a fine-tuned checkpoint: {where}")
     layers.add_argument("--mode", default="full_integer", choices=[*MODES])
-    layers.add_argument("--count", type=int, default=16, help="calibration tweets to answer")
+    layers.add_argument(
+        "--count", type=number(int, 1), default=16, help="calibration tweets to answer"
+    )
     prune = commands.add_parser("prune", help="delete what the store keeps and nobody needs")
     for command in (pack, layers, prune):
         command.add_argument("--store", type=Path, default=Path(".store"))
     prune.add_argument("--older-than-days", type=float, default=30.0)
     for command, epochs, rate in ((finetune, 2.0, 8e-5), (distil, 3.0, 4e-4)):
         command.add_argument("--out", type=Path, required=True, help="the folder to write")
-        command.add_argument("--epochs", type=_number(float, 0.001), default=epochs)
-        command.add_argument("--learning-rate", type=_number(float, 0), default=rate)
-        command.add_argument("--batch-size", type=_number(int, 1), default=32)
-        command.add_argument("--seed", type=_number(int, 0), default=0)
+        command.add_argument("--epochs", type=number(float, 0.001), default=epochs)
+        command.add_argument("--learning-rate", type=number(float, 0), default=rate)
+        command.add_argument("--batch-size", type=number(int, 1), default=32)
+        command.add_argument("--seed", type=number(int, 0), default=0)
     for command in (finetune, distil, record, score, pack, layers):
         command.add_argument(
             "--tweets", default="brands", help="brands, replab2013, a file, folder or id"
@@ -112,20 +113,6 @@ def main(argv: list[str] | None = None) -> int:
     except _FAULTS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _number(kind: type[int] | type[float], least: float, most: float = math.inf) -> Any:
-    """An argument's type: a finite number within these ends."""
-
-    def parse(text: str) -> float:
-        number = kind(text)
-        if not (math.isfinite(number) and least <= number <= most):
-            ends = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise argparse.ArgumentTypeError(f"{text}: a number {ends}")
-        return number
-
-    parse.__name__ = kind.__name__  # argparse says so of what is no number at all
-    return parse
 
 
 def _train(args: argparse.Namespace) -> int:

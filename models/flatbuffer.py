@@ -26,6 +26,7 @@ IDENTIFIER = b"TFL3"
 SMALL = 4096
 # What turns the mask of 1 and 0 into what is added to the scores, with constants alone.
 _ON_THE_WAY = {"RESHAPE", "CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL", "EXPAND_DIMS"}
+_PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL"}
 _INTEGERS = {"int8": (-128, 127), "int16": (-32768, 32767)}
 
 
@@ -48,7 +49,8 @@ class Contents:
         numbers: how many all constants hold, the shared ones counted once.
         weight_bytes: their bytes by dtype.
         large_weights: how many tables of at least `SMALL` elements have each dtype.
-        activations: how many computed tensors of the first subgraph have each dtype.
+        activations: of all signatures, how many products with weights or of activations have each
+            dtype: what FULLY_CONNECTED and BATCH_MATMUL compute.
         mask_ranges: least and greatest number that each integer tensor can hold on the attention
             mask's way from the input to the scores, of every signature; none without fixed scales.
             Calibration without padding, or with another input in the mask's place, leaves a range
@@ -78,6 +80,14 @@ def inspect(path: Path) -> Contents:
         return _recorded(path)
     content = path.read_bytes()
     model = unpack(content, path)
+    try:
+        return _contents(model, len(content))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        # A damaged index, or an operator or dtype that is newer than the schema.
+        raise FlatBufferError(f"{path}: not whole ({type(error).__name__}: {error})") from None
+
+
+def _contents(model: Any, size_bytes: int) -> Contents:
     weight_bytes: Counter[str] = Counter()
     large: Counter[str] = Counter()
     seen: set[int] = set()
@@ -93,10 +103,13 @@ def inspect(path: Path) -> Contents:
                 weight_bytes[dtype_of(tensor)] += size
                 if len(shape) > 1 and np.prod(shape) >= SMALL:
                     large[dtype_of(tensor)] += 1
-    first = model.subgraphs[0]
-    produced = [first.tensors[i] for operator in first.operators for i in operator.outputs]
+    produced = [
+        graph.tensors[operator.outputs[0]]
+        for graph in model.subgraphs for operator in graph.operators
+        if operator_name(model.operatorCodes[operator.opcodeIndex]) in _PRODUCTS
+    ]  # fmt: skip
     return Contents(
-        len(content),
+        size_bytes,
         tuple(sorted(f"{operator_name(code)} v{code.version}" for code in model.operatorCodes)),
         numbers,
         dict(weight_bytes),

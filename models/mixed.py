@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from inspect import getsource
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from models import quantizer
+from models.card import file_sha256
 from models.checkpoint import Checkpoint
 from models.errors import QuantizeError
 from models.flatbuffer import FLATBUFFER, operator_name, unpack
@@ -187,6 +189,7 @@ class _Scale:
     store: Store
     tweets: Corpus
     answer: Answer
+    asked: str
     float32: np.ndarray
     numbers: Mapping[str, int]
 
@@ -202,10 +205,12 @@ class _Scale:
             found = _compare(logits, self.float32, self.tweets.labels, size)
             (folder / "cost.json").write_text(json.dumps(asdict(found)))
 
+        code = getsource(quantizer) + getsource(_compare)
         inputs = {
             "from": hashlib.sha256(self.source.read_bytes()).hexdigest(), "recipe": recipe,
             "tweets": self.tweets.checksum(),
-            "code": hashlib.sha256(getsource(quantizer).encode()).hexdigest(),
+            "code": hashlib.sha256(code.encode()).hexdigest(),
+            "ai-edge-quantizer": version("ai-edge-quantizer"), "asked": self.asked,
         }  # fmt: skip
         path = self.store.artifact("cost", inputs, build, quiet=True).path / "cost.json"
         return Cost(**json.loads(path.read_text()))
@@ -242,6 +247,7 @@ def search(
     tweets: Corpus,
     *,
     answer: Answer,
+    asked: str,
     budget: Budget,
     rank_with: int,
 ) -> Recipe:
@@ -252,27 +258,34 @@ def search(
     Args:
         float32: the checkpoint's float32 FlatBuffer.
         answer: how a FlatBuffer is asked.
+        asked: what asks it: a runtime and its version, perhaps. Another's answers are others.
         rank_with: how many tweets rank the groups; all decide.
 
     Raises:
         QuantizeError: even 8 bits everywhere are outside the budget.
     """
-    from models.rewriting import one_signature  # needs what a board does without
+    from models import rewriting  # needs what a board does without
 
-    inputs = {"from": float32.parent.name, "signature": _MEASURED_LENGTH}
+    inputs = {
+        "from": float32.parent.name, "signature": _MEASURED_LENGTH,
+        "code": hashlib.sha256(getsource(rewriting).encode()).hexdigest(),
+    }  # fmt: skip
+    asked = f"{asked}, tokenizer {file_sha256(checkpoint.tokenizer)}"
     one = store.artifact(
         "one_signature", inputs,
-        lambda folder: _write(folder, one_signature(float32.read_bytes(), _MEASURED_LENGTH)),
+        lambda folder: _write(
+            folder, rewriting.one_signature(float32.read_bytes(), _MEASURED_LENGTH)
+        ),
     )  # fmt: skip
     source = one.path / FLATBUFFER
     print(f"{checkpoint.name}: {len(tweets)} calibration tweets answered in float32", flush=True)
     answered = store.artifact(
-        "float32_answers", {"from": one.path.name, "tweets": tweets.checksum()},
+        "float32_answers", {"from": one.path.name, "tweets": tweets.checksum(), "asked": asked},
         lambda folder: np.save(folder / "logits.npy", answer(source, tweets.texts)), quiet=True,
     )  # fmt: skip
     _, numbers = groups(source)
     logits = np.load(answered.path / "logits.npy")
-    whole = _Scale(source, store, tweets, answer, logits, numbers)
+    whole = _Scale(source, store, tweets, answer, asked, logits, numbers)
     few = whole.of(rank_with)
     bits, kept = dict.fromkeys(numbers, WIDTHS[0]), set(numbers)
     cost = whole.cost(bits)

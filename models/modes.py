@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from models import calibration, mixed, quantizer
+from models import flatbuffer as contents
+from models.card import file_sha256
 from models.checkpoint import Checkpoint
 from models.convert import float32
 from models.errors import QuantizeError
@@ -36,7 +38,7 @@ class Mode:
 
     Attributes:
         weights: dtypes that tables of at least `models.flatbuffer.SMALL` elements may have.
-        activations: dtype of what the operators compute.
+        activations: dtype of every product that it computes.
         ratio: (least, most) bytes of the file as a share of four bytes a parameter.
         agreement: least share of tweets (percent) answered as the checkpoint's PyTorch model does.
         logit_distance: most mean distance of its logits from that model's, as a share of their
@@ -68,9 +70,7 @@ class Mode:
         if not large or not set(large) <= set(self.weights):
             promised = " or ".join(self.weights)
             faults["weights"] = f"{promised} is promised; the file's large constants: {large}"
-        # Ids, masks and shapes are integers in every mode.
-        counted = {n: dtype for dtype, n in computed.items() if dtype not in ("int32", "int64")}
-        if not counted or counted[max(counted)] != self.activations:
+        if set(computed) != {self.activations}:
             faults["activations"] = f"{self.activations} is promised; the file computes {computed}"
         return faults
 
@@ -107,9 +107,12 @@ def flatbuffer(
         if tweets is None:
             raise QuantizeError(f"{mode} is calibrated, and there are no calibration tweets")
         chosen = calibration.sample(tweets)
+        code = getsource(calibration) + getsource(contents)
         inputs["calibration"] = {
             "source": chosen.name, "tweets": len(chosen), "sha256": chosen.checksum(),
-            "code": hashlib.sha256(getsource(calibration).encode()).hexdigest(),
+            "tokenizer": file_sha256(checkpoint.tokenizer),
+            "ai-edge-litert": version("ai-edge-litert"),
+            "code": hashlib.sha256(code.encode()).hexdigest(),
         }  # fmt: skip
 
     def build(folder: Path) -> None:

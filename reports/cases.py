@@ -22,6 +22,9 @@ from reports.schema import (
     validate,
 )
 
+# Stands in a record's id for the tests of a file that were not named where others were.
+OTHERS = "::*"
+
 
 def key(case: Case) -> tuple[str, str, str]:
     """Device, runtime, mode: what a case is sorted and found by."""
@@ -121,12 +124,20 @@ def merge(
         own = dict(record)
         whole = merged(whole, own.pop("subject", {}))
         records[nodeid] = own
+    picked = {_file(record["nodeid"]) for record in deselected if OTHERS in record["nodeid"]}
+    whole_files = {_file(nodeid) for nodeid in found} - picked
+    for nodeid in [n for n in records if OTHERS in n and _file(n) in whole_files]:
+        del records[nodeid]
     judged = [record["case"] for record in records.values() if record["measurements"]]
     for record in deselected:
         if record["nodeid"] not in records and record["case"] in judged:
             undecided = {"verdict": Verdict.UNDECIDED.value, "reason": "deselected, not run"}
             records[record["nodeid"]] = record | undecided
     return assemble(cast(Subject, whole), records.values())
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def read(path: Path) -> VerdictFile:

@@ -118,7 +118,9 @@ def test_agreement_with_float32(
     expected = np.array(card.predictions)[indices]
     agreement = proportion(expected, answers_of(case).predictions)
     judge.facts(agreement=agreement.value)
-    estimate = Estimate(agreement.value, "%", "top-1 on the tweets answered")
+    estimate = Estimate(
+        agreement.value, "%", f"top-1 on {len(indices)} of {len(card.logits)} tweets"
+    )
     judge.at_least("agreement with float32", estimate, MODES[case.mode].agreement)
 
 

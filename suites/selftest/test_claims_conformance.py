@@ -170,23 +170,42 @@ def test_an_answer_that_padding_changes() -> None:
 
     ask, few = claim.test_padding_changes_no_answer, LOGITS[:12]
     ask(CASE, anew(n24=few, n40=_but(1, few), n128=few), _spread, _judge())
+    surer = _but(few.argmax(1).tolist().index(0), few, by=2)  # the same label
     with pytest.raises(DoesNotShip, match=r"worst logit at \[40, 128\] tokens against 24"):
-        ask(CASE, anew(n24=few, n40=_but(1, few, by=2), n128=few), _spread, _judge())
+        ask(CASE, anew(n24=few, n40=surer, n128=few), _spread, _judge())
+    with pytest.raises(DoesNotShip, match="1 answers with NaN or infinity"):
+        ask(CASE, anew(n24=few, n40=few, n128=_but(1, few, by=np.nan)), _spread, _judge())
+    near = few.copy()
+    near[1] = [0, 0.5, 0]  # within the worst logit that is allowed, and no tie
+    with pytest.raises(DoesNotShip, match="1 of 24 answers have another label"):
+        ask(CASE, anew(n24=near, n40=near, n128=_but(1, near, by=0.6)), _spread, _judge())
     with pytest.raises(Undecided, match=r"\[24\] tokens alone"):
         ask(CASE, anew(n24=few), _spread, _judge())
 
 
+@pytest.mark.parametrize("planted", [24, 40, 128])
 @pytest.mark.parametrize(
-    ("by", "told"), [(0.0, None), (1e-5, None), (0.01, "threads' effect"), (9.0, "labelled")]
+    ("by", "told"),
+    [
+        (0.0, None),
+        (1e-5, None),
+        (0.01, "threads' effect"),
+        (9.0, "the label is another"),
+        (np.nan, "1 answers with NaN or infinity"),
+    ],
 )
-def test_threads_that_change_an_answer(by: float, told: str | None) -> None:
-    few = LOGITS[:12].copy()
-    few[2] = [0, 1, 0]
+def test_threads_that_change_an_answer(planted: int, by: float, told: str | None) -> None:
+    """In whichever signature."""
+    answer = np.array([[0, 1, 0]], np.float32)
 
     @contextmanager
     def opened(case: Case, flatbuffer: Path, threads: int) -> Any:
-        logits = _but(2, few, by) if threads == 4 else few
-        yield SimpleNamespace(classify=lambda texts: _answers(logits)(case))
+        def classify(texts: list[str], length: int = 24) -> Any:
+            (_,) = texts
+            logits = _but(0, answer, by) if (threads, length) == (4, planted) else answer
+            return SimpleNamespace(logits=logits, tokens=(5,))
+
+        yield SimpleNamespace(classify=classify, loaded=SimpleNamespace(lengths=(24, 40, 128)))
 
     def ask() -> None:
         path = Path("ours.tflite")
@@ -208,6 +227,7 @@ def test_threads_that_change_an_answer(by: float, told: str | None) -> None:
         (((-1.0, 1.0), (-90.0, 90.0)), None),
         (((0.0, 1e-6), (-90.0, 0.0)), "mask seen in calibration"),
         (((0.0, 1.0), (-10000.0, 0.0)), "mask clipped"),
+        (((0.0, 1.0), (-1.0, 0.0)), "mask deep enough"),
         ((), "0 on the mask's way"),
     ],
 )

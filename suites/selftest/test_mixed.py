@@ -69,10 +69,13 @@ def _search(folder: Path, asked: Asked, budget: Budget) -> Recipe:
     (folder / "float32").mkdir(exist_ok=True)
     float32 = folder / "float32" / FLATBUFFER
     float32.write_bytes(b"float32")
-    checkpoint: Any = SimpleNamespace(name="made up", weights_sha256="0" * 64)
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.touch()
+    checkpoint: Any = SimpleNamespace(name="made up", weights_sha256="0" * 64, tokenizer=tokenizer)
     return mixed.search(
-        checkpoint, float32, Store(folder), TWEETS, answer=asked, budget=budget, rank_with=200
-    )
+        checkpoint, float32, Store(folder), TWEETS, answer=asked, asked="made up", budget=budget,
+        rank_with=200,
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("made_up")

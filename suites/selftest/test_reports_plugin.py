@@ -363,6 +363,19 @@ def test_a_case_does_not_ship_on_a_part_of_its_tests(
     assert {case["verdict"] for case in house.read()["cases"]} == {"ships"}
 
 
+def test_a_case_does_not_ship_on_tests_that_were_named(house: House) -> None:
+    """Of which pytest deselects none."""
+    for claim in ("footprint", "accuracy", "conformance", "privacy", "latency", "memory"):
+        house.claim(claim, SHIPS + SHIPS.replace("test_it", "test_too"))
+    files = [f"suites/test_{claim}.py" for claim in ("footprint", "conformance", "privacy",
+                                                     "latency", "memory")]  # fmt: skip
+    house.run(*files, "suites/test_accuracy.py::test_it")
+    for found in house.read()["cases"]:
+        assert (found["verdict"], "deselected" in found["reasons"][0]) == ("undecided", True)
+    assert house.run("--extend-report", "suites/test_accuracy.py").ret == 0
+    assert {case["verdict"] for case in house.read()["cases"]} == {"ships"}
+
+
 def test_one_worker_runs_all_tests_of_a_case(house: House) -> None:
     """What its FlatBuffer answers is asked once, so a second worker would wait for the first."""
     tell = """
