@@ -43,7 +43,7 @@ class Mode:
         agreement: least share of tweets (percent) answered as the checkpoint's PyTorch model does.
         logit_distance: most mean distance of its logits from that model's, as a share of their
             spread (`devices.answers.logit_distance`).
-        worst_logit: the same of any one logit of any one tweet, and of what padding may change.
+        worst_logit: the same of any one logit of any one tweet.
         recipe: what ai-edge-quantizer is asked for; empty: the converter's own float32 file, or
             for mixed the checkpoint's own recipe (`models.mixed`).
         why: why this tool and this recipe.

@@ -42,6 +42,7 @@ OpenFile = Callable[..., AbstractContextManager[Runner]]
 FEW = 16  # tweets that are asked anew
 MAX_ALIKE = 5.0  # a stub answers all alike; of integers few tweets are
 MAX_BY_THREADS = 1e-3  # of the spread: sums in another order
+MAX_BY_PADDING = 0.05  # likewise; none was seen but of int16x8, 0.004
 MAX_MASK = 100.0  # below zero, of int8 a step of 0.4
 MIN_MASK = 20.0  # a token so far below the others has 2e-9 of their weight
 FEW_LABELS = 6  # so many can be read in 720 orders
@@ -207,7 +208,7 @@ def test_padding_changes_no_answer(
     case: Case, anew: Callable[[Case], Anew], spread_of: SpreadOf, judge: Judge
 ) -> None:
     """The same tweets through the shortest signature that takes them, and through each longer: the
-    same labels, but for ties, and the logits within what the mode may be away at worst."""
+    same labels, but for ties, and the logits but for a little."""
     by_length = anew(case).by_length
     lengths = sorted(by_length)
     if len(lengths) < 2:
@@ -224,7 +225,7 @@ def test_padding_changes_no_answer(
     judge.at_most(
         "padding's effect",
         Estimate(worst, "of the spread", statistic),
-        MODES[case.mode].worst_logit,
+        min(MAX_BY_PADDING, MODES[case.mode].worst_logit),
     )
 
 

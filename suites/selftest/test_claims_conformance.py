@@ -176,7 +176,7 @@ def test_an_answer_that_padding_changes() -> None:
     with pytest.raises(DoesNotShip, match="1 answers with NaN or infinity"):
         ask(CASE, anew(n24=few, n40=few, n128=_but(1, few, by=np.nan)), _spread, _judge())
     near = few.copy()
-    near[1] = [0, 0.5, 0]  # within the worst logit that is allowed, and no tie
+    near[1] = [0, 0.5, 0]  # no tie
     with pytest.raises(DoesNotShip, match="1 of 24 answers have another label"):
         ask(CASE, anew(n24=near, n40=near, n128=_but(1, near, by=0.6)), _spread, _judge())
     with pytest.raises(Undecided, match=r"\[24\] tokens alone"):

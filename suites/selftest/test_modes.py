@@ -66,7 +66,7 @@ def test_every_int8_layer_has_a_bias_and_those_of_zeros_change_no_answer(
     assert inspect(path).operators == inspect(bare).operators
 
 
-@pytest.mark.parametrize("mode", ["int4", "full_integer", "int16x8"])
+@pytest.mark.parametrize("mode", ["int4", "full_integer", "int16x8", "mixed"])
 def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
     mode: str, ask: Ask, checkpoint: Checkpoint, store: Store, splits: Splits, expected: np.ndarray,
     spread: float,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.answers import logit_distance, require_answers
+from devices.answers import logit_distance, logit_distances, require_answers
 from devices.errors import SilentlyWrongError
 from fixtures.cases import Case
 from fixtures.runners import OpenRunner
@@ -171,6 +171,16 @@ def test_a_fault_in_float32_moves_the_logits(
 ) -> None:
     """Two layers swapped, positions off by one, the mask ignored, one table negated."""
     assert away(plant(one, change)) > 10 * MODES["float32"].logit_distance
+
+
+@pytest.mark.parametrize("mode", ["dynamic_range", "int4"])
+def test_an_ignored_mask_shows_in_the_modes_that_answer_less_exactly(
+    mode: str, ask: Ask, one: Path, plant: Plant, tmp_path: Path, spread: float
+) -> None:
+    """By more than the claim of conformance lets padding change, in nearly every tweet."""
+    sound = ask(LITERT, _quantized(one, mode, tmp_path)).logits
+    ignored = ask(LITERT, _quantized(plant(one, _ignore_mask), mode, tmp_path)).logits
+    assert np.mean(logit_distances(ignored, sound, spread).max(1) > 0.05) > 0.9
 
 
 def test_a_nan_in_one_weight_is_no_answer(
