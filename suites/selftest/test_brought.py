@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+import fixtures.subjects
+from fixtures.brought import BROUGHT, Brought
+from fixtures.cases import Case
 from models.card import file_sha256
 from models.checkpoint import Checkpoint
 from models.modes import flatbuffer
 from models.store import Store
+from reports.decision import Undecided
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,3 +68,24 @@ def test_alone_what_needs_a_card_is_undecided(
     (found,) = (r for r in records if "like_its_checkpoint" in r["nodeid"])
     assert found["verdict"] == "undecided"
     assert "has no card" in found["reason"]
+
+
+def test_it_is_not_timed_against_itself(
+    checkpoint: Checkpoint, store: Store, tmp_path: Path, pytestconfig: pytest.Config,
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    """But against the float32 of its checkpoint, if that was named."""
+    file, own = tmp_path / "brought.tflite", tmp_path / "own.tflite"
+    monkeypatch.setattr(fixtures.subjects, "flatbuffer", lambda *_: own)
+    quantized, plain = (Case("host", "ai-edge-litert", m) for m in ("dynamic_range", "float32"))
+
+    def flatbuffer_of(alone: Checkpoint | None) -> Any:
+        stash = {BROUGHT: Brought(file, "dynamic_range", alone)}
+        config = SimpleNamespace(stash=stash, pluginmanager=pytestconfig.pluginmanager)
+        given: Any = inspect.unwrap(fixtures.subjects.flatbuffer_of)
+        return given(checkpoint, store, None, config, request)
+
+    assert flatbuffer_of(None)(quantized) == flatbuffer_of(checkpoint)(quantized) == file
+    assert flatbuffer_of(None)(plain) == own
+    with pytest.raises(Undecided, match="no float32 FlatBuffer of it was brought"):
+        flatbuffer_of(checkpoint)(plain)
