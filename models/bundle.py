@@ -28,7 +28,7 @@ from models.hub import Source
 from tweets.corpus import Corpus
 from tweets.splits import Splits
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 # What zipfile raises of a file that is cut or has bits changed; RuntimeError of flags and methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
