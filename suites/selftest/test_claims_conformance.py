@@ -129,6 +129,23 @@ def test_permuted_labels() -> None:
         ask(CASE, turned, _answers(logits), _judged, _judge())
 
 
+def test_two_of_many_labels_swapped() -> None:
+    """Of twelve, which have 479,001,600 orders."""
+    names = tuple(f"class {i}" for i in range(12))
+    truth = tuple(i % 12 for i in range(120))
+    tweets = Corpus("many", ("a",) * 120, truth, names)
+    logits = np.eye(12, dtype=np.float32)[list(truth)]
+    ask = claim.test_labels_are_in_the_declared_order
+
+    def answers(logits: np.ndarray) -> Any:
+        return lambda case: Answers(logits, logits.argmax(1), names, (), 0)
+
+    ask(CASE, tweets, answers(logits), lambda case: ([], tweets), _judge())
+    swapped = logits[:, [0, 5, 2, 3, 4, 1, *range(6, 12)]]
+    with pytest.raises(DoesNotShip, match="20 times more"):
+        ask(CASE, tweets, answers(swapped), lambda case: ([], tweets), _judge())
+
+
 def test_another_tokenizer_and_a_library_that_reads_it_otherwise(checkpoint: Checkpoint) -> None:
     ask = claim.test_tokenizer_is_the_checkpoints
     card = SimpleNamespace(tokenizer_sha256=file_sha256(checkpoint.tokenizer))

@@ -19,6 +19,7 @@ from fixtures.runners import OpenRunner
 from models import calibration
 from models.card import Card
 from models.checkpoint import Checkpoint
+from models.errors import FlatBufferError
 from models.flatbuffer import FLATBUFFER, inspect, masked_scores, operator_name, unpack
 from models.layers import MASKED
 from models.modes import MODES
@@ -181,6 +182,14 @@ def test_an_ignored_mask_shows_in_the_modes_that_answer_less_exactly(
     sound = ask(LITERT, _quantized(one, mode, tmp_path)).logits
     ignored = ask(LITERT, _quantized(plant(one, _ignore_mask), mode, tmp_path)).logits
     assert np.mean(logit_distances(ignored, sound, spread).max(1) > 0.05) > 0.9
+
+
+def test_an_index_past_what_there_is_is_told_when_the_file_is_read(one: Path, plant: Plant) -> None:
+    def change(model: Any) -> None:
+        model.subgraphs[0].tensors[3].buffer = 99_999
+
+    with pytest.raises(FlatBufferError, match="not whole"):
+        inspect(plant(one, change))
 
 
 def test_a_nan_in_one_weight_is_no_answer(
