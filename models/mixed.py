@@ -189,7 +189,7 @@ class _Scale:
     store: Store
     tweets: Corpus
     answer: Answer
-    asked: str
+    runtime: str
     float32: np.ndarray
     numbers: Mapping[str, int]
 
@@ -210,7 +210,7 @@ class _Scale:
             "from": hashlib.sha256(self.source.read_bytes()).hexdigest(), "recipe": recipe,
             "tweets": self.tweets.checksum(),
             "code": hashlib.sha256(code.encode()).hexdigest(),
-            "ai-edge-quantizer": version("ai-edge-quantizer"), "asked": self.asked,
+            "ai-edge-quantizer": version("ai-edge-quantizer"), "runtime": self.runtime,
         }  # fmt: skip
         path = self.store.artifact("cost", inputs, build, quiet=True).path / "cost.json"
         return Cost(**json.loads(path.read_text()))
@@ -247,7 +247,7 @@ def search(
     tweets: Corpus,
     *,
     answer: Answer,
-    asked: str,
+    runtime: str,
     budget: Budget,
     rank_with: int,
 ) -> Recipe:
@@ -258,7 +258,7 @@ def search(
     Args:
         float32: the checkpoint's float32 FlatBuffer.
         answer: how a FlatBuffer is asked.
-        asked: what asks it: a runtime and its version, perhaps. Another's answers are others.
+        runtime: what answers, with its version: another one's answers are others.
         rank_with: how many tweets rank the groups; all decide.
 
     Raises:
@@ -270,7 +270,7 @@ def search(
         "from": float32.parent.name, "signature": _MEASURED_LENGTH,
         "code": hashlib.sha256(getsource(rewriting).encode()).hexdigest(),
     }  # fmt: skip
-    asked = f"{asked}, tokenizer {file_sha256(checkpoint.tokenizer)}"
+    runtime = f"{runtime}, tokenizer {file_sha256(checkpoint.tokenizer)}"
     one = store.artifact(
         "one_signature", inputs,
         lambda folder: _write(
@@ -280,12 +280,12 @@ def search(
     source = one.path / FLATBUFFER
     print(f"{checkpoint.name}: {len(tweets)} calibration tweets answered in float32", flush=True)
     answered = store.artifact(
-        "float32_answers", {"from": one.path.name, "tweets": tweets.checksum(), "asked": asked},
+        "float32_answers", {"from": one.path.name, "tweets": tweets.checksum(), "runtime": runtime},
         lambda folder: np.save(folder / "logits.npy", answer(source, tweets.texts)), quiet=True,
     )  # fmt: skip
     _, numbers = groups(source)
     logits = np.load(answered.path / "logits.npy")
-    whole = _Scale(source, store, tweets, answer, asked, logits, numbers)
+    whole = _Scale(source, store, tweets, answer, runtime, logits, numbers)
     few = whole.of(rank_with)
     bits, kept = dict.fromkeys(numbers, WIDTHS[0]), set(numbers)
     cost = whole.cost(bits)

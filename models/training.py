@@ -73,7 +73,8 @@ class Hyperparameters:
     vocabulary: int | None = None
 
 
-OF_DISTILLATION = ("temperature", "hidden_weight", "varied_share", "layers", "vocabulary")
+# Those that say nothing of a fine-tuned checkpoint.
+_OF_DISTILLATION = ("temperature", "hidden_weight", "varied_share", "layers", "vocabulary")
 
 
 def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) -> Card:
@@ -102,7 +103,7 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
         label2id={name: i for i, name in enumerate(names)},
     )
     provenance = _provenance(hp, [found.said], "checkpoint")
-    for name in OF_DISTILLATION:
+    for name in _OF_DISTILLATION:
         del provenance["hyperparameters"][name]
     with _alone(out):
         start = {"checkpoint": _content(found)}
@@ -504,8 +505,8 @@ def _replacing(out: Path) -> Iterator[Path]:
             yield beside
             for file in sorted(beside.iterdir()):
                 there = out / file.name
-                is_own = file.name != model_card.NAME or not there.exists()
-                if not (is_own or there.read_bytes() == file.read_bytes()):
+                is_shown = file.name == model_card.NAME and there.exists()  # edited, perhaps
+                if is_shown and there.read_bytes() != file.read_bytes():
                     kept = there.replace(out / f"{file.name}.before")
                     print(f"the {file.name} that was there: {kept}", flush=True)
                 file.replace(there)

@@ -73,7 +73,7 @@ def _search(folder: Path, asked: Asked, budget: Budget) -> Recipe:
     tokenizer.touch()
     checkpoint: Any = SimpleNamespace(name="made up", weights_sha256="0" * 64, tokenizer=tokenizer)
     return mixed.search(
-        checkpoint, float32, Store(folder), TWEETS, answer=asked, asked="made up", budget=budget,
+        checkpoint, float32, Store(folder), TWEETS, answer=asked, runtime="made up", budget=budget,
         rank_with=200,
     )  # fmt: skip
 
