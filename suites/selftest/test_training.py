@@ -205,7 +205,7 @@ def test_a_model_card_of_before_is_kept_aside(
     ("given", "said"),
     [
         (["--epochs", "0"], "0: a number at least 0.001"),
-        (["--epochs", "nan"], "nan: a number at least"),
+        (["--epochs", "inf"], "inf: a number at least"),
         (["--learning-rate", "-1"], "-1: a number at least 0"),
         (["--batch-size", "0"], "0: a number at least 1"),
         (["--layers", "0"], "0: a number at least 1"),
