@@ -1,10 +1,10 @@
 """The front door: the plugins that hold everything else."""
 
 pytest_plugins = [
-    "fixtures.verdicts",
-    "fixtures.brought",
-    "fixtures.cases",
-    "fixtures.subjects",
-    "fixtures.runners",
-    "fixtures.measured",
+    "fixtures.recording",
+    "fixtures.external_model",
+    "fixtures.matrix",
+    "fixtures.artifacts",
+    "fixtures.target",
+    "fixtures.measurement",
 ]

@@ -1,4 +1,4 @@
-"""Ask runtimes what they take, emulated boards what a tweet costs, and the statistic what it sees.
+"""Ask runtimes what they take, emulated boards what a text costs, and the statistic what it sees.
 
 ``python -m devices --help`` lists the commands.
 """
@@ -10,20 +10,22 @@ import json
 import sys
 from pathlib import Path
 
-from devices import emulation, operators, same
-from devices.board import this_machine
-from devices.cost import instructions
+from devices import op_support
+from devices.boards import emulation
+from devices.boards.board import this_machine
 from devices.errors import (
     DeviceError,
     InvokeError,
     LoadError,
     NoRuntimeError,
     ProvisionError,
-    RunnerError,
+    WorkerError,
 )
+from devices.measurement import aa_test
+from devices.measurement.instruction_count import instructions
+from devices.measurement.projection import by_instructions
 from devices.profile import profile, profiles
-from devices.projection import by_instructions
-from devices.provision import RUNTIMES, python_for
+from devices.runtimes.environments import RUNTIMES, python_for
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,25 +33,27 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m devices", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     probe = commands.add_parser("probe", help="write which operators each runtime takes")
-    probe.add_argument("--store", type=Path, default=Path(".store"))
-    probe.add_argument("--out", type=Path, default=operators.TABLE)
+    probe.add_argument("--cache-dir", type=Path, default=Path(".cache"))
+    probe.add_argument("--out", type=Path, default=op_support.TABLE)
     alike = commands.add_parser("aa", help="time a FlatBuffer against itself, as an A/A check")
-    alike.add_argument("flatbuffer", type=Path)
+    alike.add_argument("model_file", type=Path)
     alike.add_argument("tokenizer", type=Path, help="its tokenizer.json")
-    alike.add_argument("texts", type=_tweets, help="a file with a tweet a line")
+    alike.add_argument("texts", type=_texts, help="a file with a text a line")
     alike.add_argument("--threads", type=int, default=1)
     alike.add_argument("--times", type=_count, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
     commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
-    cost = commands.add_parser("cost", help="count the instructions of a tweet, on emulated boards")
-    cost.add_argument("flatbuffer", type=Path)
+    cost = commands.add_parser(
+        "instruction_count", help="count the instructions of a text, on emulated boards"
+    )
+    cost.add_argument("model_file", type=Path)
     cost.add_argument("tokenizer", type=Path, help="its tokenizer.json")
     cost.add_argument("--device", action="append", required=True, help="a board (repeatable)")
     cost.add_argument("--tokens", type=int, help="only up to the length that takes so many")
     for command in (alike, cost):
         command.add_argument("--label", action="append", help="one for each class (default: three)")
         command.add_argument("--runtime", choices=RUNTIMES, default="ai-edge-litert")
-        command.add_argument("--store", type=Path, default=Path(".store"))
+        command.add_argument("--cache-dir", type=Path, default=Path(".cache"))
     args = parser.parse_args(argv)
     try:
         if args.command == "boards":
@@ -57,20 +61,26 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args.command == "aa":
             return _same(args)
-        if args.command == "cost":
-            return _cost(args)
+        if args.command == "instruction_count":
+            return _instructions(args)
         table = {
-            runtime.requirements[0]: operators.probe(name, [str(python_for(name, args.store))])
+            runtime.requirements[0]: op_support.probe(name, [str(python_for(name, args.cache_dir))])
             for name, runtime in RUNTIMES.items()
         }
         # What else boards have: the same binaries, but for the machine that they are of.
-        emulated = emulation.command(profile("pi4"), args.store)
+        emulated = emulation.command(profile("pi4"), args.cache_dir)
         for name in RUNTIMES:
             if (release := emulation.release(name)) not in table:
-                table[release] = operators.probe(name, emulated)
+                table[release] = op_support.probe(name, emulated)
     except (
-        DeviceError, InvokeError, LoadError, NoRuntimeError, OSError, ProvisionError, RunnerError
-    ) as error:  # fmt: skip
+        DeviceError,
+        InvokeError,
+        LoadError,
+        NoRuntimeError,
+        OSError,
+        ProvisionError,
+        WorkerError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     args.out.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -84,7 +94,7 @@ def boards_table() -> str:
     """The profiles as a table in Markdown."""
     headings = (
         *("device", "board", "usual image", "glibc", "Python", "runtimes that install there"),
-        *("p90 (ms)", "memory (MB)", "energy (J a tweet)"),
+        *("p90 (ms)", "memory (MB)", "energy (J a text)"),
     )
     rows: list[tuple[str, ...]] = [headings, ("---",) * 6 + ("---:",) * 3]
     for name, board in profiles().items():
@@ -104,38 +114,44 @@ def _count(text: str) -> int:
     return count
 
 
-def _tweets(file: str) -> list[str]:
+def _texts(file: str) -> list[str]:
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"{file}: {error}") from error
-    if not (tweets := [line for line in lines if line.strip()]):
-        raise argparse.ArgumentTypeError(f"{file}: no tweet in it, one a line")
-    return tweets
+    if not (dataset := [line for line in lines if line.strip()]):
+        raise argparse.ArgumentTypeError(f"{file}: no text in it, one a line")
+    return dataset
 
 
 def _same(args: argparse.Namespace) -> int:
     """Print each comparison; 1 unless alike is told apart at most once in twenty times, and what is
     planted missed at most once in twenty."""
     labels = args.label or ["negative", "neutral", "positive"]
-    board = this_machine("host", args.store)
+    board = this_machine("host", args.cache_dir)
     allowed = args.times // 20
     kept = True
     for planted in (0.0, args.slow_down):
         apart = unfit = 0
         for number, found in enumerate(
-            same.compare(
-                board, (args.flatbuffer, args.tokenizer), labels, args.texts,
-                runtime=args.runtime, threads=args.threads, times=args.times, slow_down=planted,
+            aa_test.compare(
+                board,
+                (args.model_file, args.tokenizer),
+                labels,
+                args.texts,
+                runtime=args.runtime,
+                threads=args.threads,
+                times=args.times,
+                slow_down=planted,
             ),
             start=1,
-        ):  # fmt: skip
-            apart += found.told_apart
+        ):
+            apart += found.differs
             unfit += found.fault is not None
             ratio = found.ratio
             print(
                 f"{planted:.0%} planted, {number:2}: {ratio.value:.3f} "
-                f"[{ratio.low:.3f}, {ratio.high:.3f}] {'APART' if found.told_apart else 'alike'}"
+                f"[{ratio.lower:.3f}, {ratio.upper:.3f}] {'APART' if found.differs else 'alike'}"
                 f"{f'; disturbed: {found.fault}' if found.fault else ''}",
                 flush=True,
             )
@@ -148,7 +164,7 @@ def _same(args: argparse.Namespace) -> int:
     return 0 if kept else 1
 
 
-def _cost(args: argparse.Namespace) -> int:
+def _instructions(args: argparse.Namespace) -> int:
     """Print a line a board and length. What a time is, it says: projected."""
     labels = args.label or ["negative", "neutral", "positive"]
     for device in args.device:
@@ -156,8 +172,8 @@ def _cost(args: argparse.Namespace) -> int:
         counted = instructions(
             board,
             args.runtime,
-            args.store,
-            flatbuffer=args.flatbuffer,
+            args.cache_dir,
+            model_file=args.model_file,
             tokenizer=args.tokenizer,
             label_names=labels,
             tokens=args.tokens,
@@ -165,15 +181,18 @@ def _cost(args: argparse.Namespace) -> int:
         for length, count in counted.instructions.items():
             try:
                 time = by_instructions(board, count)
-                projected = f"projected {1000 * time.low:.0f} to {1000 * time.high:.0f} ms"
+                projected = f"projected {1000 * time.lower:.0f} to {1000 * time.upper:.0f} ms"
             except DeviceError as error:
                 projected = str(error)
             print(
                 f"{device} {args.runtime} {length} tokens: {count / 1e6:.1f} M instructions, "
                 f"{projected}"
             )
-        print(f"{device}: two counts of {min(counted.instructions)} tokens differ by "
-              f"{counted.spread:.3%}", flush=True)  # fmt: skip
+        print(
+            f"{device}: two counts of {min(counted.instructions)} tokens differ by "
+            f"{counted.spread:.3%}",
+            flush=True,
+        )
     return 0
 
 

@@ -1,4 +1,8 @@
-"""One typed exception a stage, so that a declared failure can name the stage it fails at."""
+"""One typed exception a stage, so that an expected failure can name the stage it fails at.
+
+`verdict` is what such an error says of a target. An error without one is *invalid*: nothing valid
+was measured.
+"""
 
 
 class DeviceError(ValueError):
@@ -7,6 +11,8 @@ class DeviceError(ValueError):
 
 class NoRuntimeError(RuntimeError):
     """A board has not the runtime, and perhaps cannot have it."""
+
+    verdict = "cannot run"
 
 
 class ProvisionError(RuntimeError):
@@ -17,20 +23,23 @@ class ProvisionError(RuntimeError):
 class LoadError(RuntimeError):
     """The runtime refuses the FlatBuffer or crashes on it, or it is no text classifier."""
 
+    verdict = "cannot run"
+
 
 class InvokeError(RuntimeError):
     """The FlatBuffer loaded; then it failed."""
 
+    verdict = "cannot run"
+
 
 class SilentlyWrongError(RuntimeError):
-    """The classifier answers without an error, and the answers are wrong, such as constant zeros.
+    """The classifier answers without an error, and they are wrong, such as constant zeros."""
 
-    Nothing in this room raises it: only a suite knows what the right answers are.
-    """
+    verdict = "cannot run"
 
 
-class RunnerError(RuntimeError):
-    """The runner did not start, died, broke off, or missed its deadline.
+class WorkerError(RuntimeError):
+    """The worker did not start, died, broke off, or missed its deadline.
 
     `signal` is the name of the signal it died of, where that is known.
     """
@@ -40,8 +49,10 @@ class RunnerError(RuntimeError):
         self.signal = signal
 
 
-class OutOfMemoryError(RunnerError):
+class OutOfMemoryError(WorkerError):
     """The board has too little memory: Python got none, or the kernel killed for want of it."""
+
+    verdict = "cannot run"
 
 
 class EnergyError(ValueError):

@@ -13,7 +13,7 @@ from typing import Any
 
 from devices.errors import DeviceError
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "profiles"
 _VERSIONS = ("image.glibc", "image.python")
 _BRACKET = "tuple[float, float]"
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -37,8 +37,8 @@ class Image:
 class Budget:
     """What is demanded.
 
-    `latency_ms`: 90th percentile of text→label. `memory_mb`: peak resident set of the runner above
-    that of a bare one, in 10^6 bytes. `energy_j`: joules a tweet, of the whole board, judged where
+    `latency_ms`: 90th percentile of end-to-end. `memory_mb`: peak resident set of the worker above
+    that of a bare one, in 10^6 bytes. `energy_j`: joules a text, of the whole board, judged where
     they can be measured; without it they are only reported.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.checkpoint import parameter_count
+from models.checkpoints.checkpoint import parameter_count
 
 # google-bert/bert-large-uncased (Devlin et al. 2019, table of model sizes).
 BERT_LARGE: dict[str, Any] = {

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import cases, frontier, render
+from reports import aggregate, pareto, table
 from reports.compare import compare
 from reports.gate import Tolerances, gate, read_baseline, write_baseline
 from reports.schema import ReportError, write_text
@@ -22,12 +22,12 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="the table of a run")
     show.add_argument("run", type=Path, help="verdicts.json, or the folder it is in")
     show.add_argument("--markdown", action="store_true")
-    paper = commands.add_parser("paper", help="references, candidate and cases, as a paper would")
+    paper = commands.add_parser("paper", help="references, candidate and targets, as a paper would")
     paper.add_argument("run", type=Path)
     two = commands.add_parser("compare", help="what differs between two runs")
     two.add_argument("one", type=Path, metavar="A")
     two.add_argument("other", type=Path, metavar="B")
-    gated = commands.add_parser("gate", help="exit 1 if a case is worse than the baseline")
+    gated = commands.add_parser("gate", help="exit 1 if a target is worse than the baseline")
     gated.add_argument("run", type=Path)
     gated.add_argument("--baseline", type=Path, required=True)
     default = Tolerances()
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     drawn = commands.add_parser("frontier", help="size against drop, of many runs")
     drawn.add_argument("run", type=Path, nargs="*", help="none: draw what the file has")
     drawn.add_argument("--csv", type=Path, required=True, metavar="FILE", help="lines are updated")
-    drawn.add_argument("--plot", type=Path, metavar="SVG", help="drawn anew (group docs)")
+    drawn.add_argument("--plot", type=Path, metavar="SVG", help="drawn again (group docs)")
     drawn.add_argument("--name", help="call the checkpoint of these runs so")
     return parser
 
@@ -70,16 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "compare":
-        print(compare(cases.read(options.one), cases.read(options.other)))
+        print(compare(aggregate.read(options.one), aggregate.read(options.other)))
         return 0
     if options.command == "frontier":
         return _frontier(options)
-    run = cases.read(options.run)
+    run = aggregate.read(options.run)
     if options.command == "show":
-        print(render.markdown(run) if options.markdown else render.terminal(run))
+        print(table.markdown(run) if options.markdown else table.terminal(run))
         return 0
     if options.command == "paper":
-        print(render.paper(run))
+        print(table.paper(run))
         return 0
     if options.command == "baseline":
         write_baseline(run, options.out)
@@ -96,7 +96,7 @@ def _run(options: argparse.Namespace) -> int:
     regressions = sum(finding.regression for finding in findings)
     print(*findings, sep="\n", end="\n" if findings else "")
     print(
-        f"{len(baseline['cases'])} cases of the baseline against {len(run['cases'])} of the run: "
+        f"{len(baseline['targets'])} targets of the baseline, {len(run['targets'])} of the run: "
         f"{regressions} regressions (tolerances: {tolerances.size:.1%} of the bytes, "
         f"{tolerances.points} points, {tolerances.time:.0%} of the time ratio, "
         f"{tolerances.instructions:.0%} of the instructions)"
@@ -106,17 +106,17 @@ def _run(options: argparse.Namespace) -> int:
 
 def _frontier(options: argparse.Namespace) -> int:
     judged = [
-        line for run in options.run for line in frontier.lines_of(cases.read(run), options.name)
+        line for run in options.run for line in pareto.lines_of(aggregate.read(run), options.name)
     ]
-    lines = frontier.updated(frontier.read(options.csv), judged)
-    write_text(options.csv, frontier.to_csv(lines))
+    lines = pareto.updated(pareto.read(options.csv), judged)
+    write_text(options.csv, pareto.to_csv(lines))
     print(f"{len(judged)} judged, {len(lines)} in all: {options.csv}")
     if options.plot:
-        from reports.plot import plot
+        from reports.pareto_plot import plot
 
         plot(lines, options.plot)
         print(options.plot)
-    print(*frontier.told(lines), sep="\n")
+    print(*pareto.told(lines), sep="\n")
     return 0
 
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from reports import cases
-from reports.decision import number
-from reports.render import aligned
+from reports import aggregate
 from reports.schema import ReportError, VerdictFile
+from reports.table import aligned
+from reports.verdict import number
 
 # Facts that are times or rates: comparable only on the same board.
-TIMES = ("p90_ms", "invoke_p90_ms", "tweets_per_s", "load_ms")
-# Facts that depend on the accuracy reference or the tweets, and those read from the file.
+TIMES = ("p90_ms", "inference_p90_ms", "texts_per_s", "load_ms")
+# Facts that depend on the accuracy reference or the texts, and those read from the file.
 FIGURES = (
     "size_bytes",
     "ratio_weights",
@@ -17,61 +17,62 @@ FIGURES = (
     "accuracy",
     "balanced_accuracy",
     "drop",
-    "drop_high",
+    "drop_upper",
     "balanced_drop",
-    "balanced_drop_high",
+    "balanced_drop_upper",
     "agreement",
     "memory_mb",
     "operators",
     "dtypes",
-    "tweets",
+    "texts",
     "truncated",
 )
 
 
 def compare(one: VerdictFile, other: VerdictFile) -> str:
-    """A table of what differs. ReportError if the two have no case in common.
+    """A table of what differs. ReportError if the two have no target in common.
 
     Times of different boards are left out, and it says so.
     """
-    first = {cases.name(found["case"]): found for found in one["cases"]}
-    second = {cases.name(found["case"]): found for found in other["cases"]}
+    first = {aggregate.name(found["target"]): found for found in one["targets"]}
+    second = {aggregate.name(found["target"]): found for found in other["targets"]}
     if not first.keys() & second.keys():
-        raise ReportError("the two runs have no case in common; nothing can be compared")
+        raise ReportError("the two runs have no target in common; nothing can be compared")
     comparable = same_board(one, other)
     rows = []
     for name in sorted(first.keys() | second.keys()):
         if name not in first or name not in second:
             rows.append(
-                [name, "case", *("yes" if name in side else "no" for side in (first, second)), ""]
+                [name, "target", *("yes" if name in side else "no" for side in (first, second)), ""]
             )
             continue
         a, b = first[name], second[name]
         if a["verdict"] != b["verdict"]:
             rows.append([name, "verdict", a["verdict"], b["verdict"], ""])
         for fact in (*FIGURES, *(TIMES if comparable else ())):
-            before, after = a["facts"].get(fact), b["facts"].get(fact)
+            before, after = a["metrics"].get(fact), b["metrics"].get(fact)
             if before != after:
                 rows.append([name, fact, *_pair(before, after)])
     lines = [
-        f"subject: {field} differs: {one['subject'].get(field)!r} / {other['subject'].get(field)!r}"
-        for field in sorted(one["subject"].keys() | other["subject"].keys())
-        if one["subject"].get(field) != other["subject"].get(field)
+        f"run metadata: {field} differs: {one['metadata'].get(field)!r} / "
+        f"{other['metadata'].get(field)!r}"
+        for field in sorted(one["metadata"].keys() | other["metadata"].keys())
+        if one["metadata"].get(field) != other["metadata"].get(field)
     ]
     if not comparable:
         lines.append(
-            "TIMES NOT COMPARED: the board keys differ or are not stated; milliseconds of "
+            "TIMES NOT COMPARED: the machine infos differ or are not stated; milliseconds of "
             "different boards say nothing about the candidate"
         )
     if not rows:
         return "\n".join([*lines, "no difference in verdicts or figures"])
-    return "\n".join([*lines, *aligned([["case", "figure", "A", "B", "change"], *rows], left=2)])
+    return "\n".join([*lines, *aligned([["target", "figure", "A", "B", "change"], *rows], left=2)])
 
 
 def same_board(one: VerdictFile, other: VerdictFile) -> bool:
-    """Whether both runs state the same board key."""
-    stated = one["subject"].get("board_key")
-    return bool(stated) and stated == other["subject"].get("board_key")
+    """Whether both runs state the same machine info."""
+    stated = one["metadata"].get("machine_info")
+    return bool(stated) and stated == other["metadata"].get("machine_info")
 
 
 def _pair(before: Any, after: Any) -> list[str]:

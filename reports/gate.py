@@ -1,6 +1,6 @@
-"""Did a change make a case worse than the baseline? Milliseconds are never compared across runs.
+"""Did a change make a target worse than the baseline? Milliseconds are never compared across runs.
 
-Time is compared only as the ratio of a case's p90 text→label to that of the float32 case with the
+Time is compared only as the ratio of a target's p90 end-to-end to that of the float32 case with the
 same device and runtime in the same run: what the machine does that day cancels out.
 """
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
-from reports import cases
+from reports import aggregate
 from reports.compare import changes
-from reports.decision import Verdict, rank
 from reports.schema import (
-    Case,
-    CaseVerdict,
     ReportError,
-    Subject,
+    RunMetadata,
+    Target,
+    TargetVerdict,
     VerdictFile,
     VerdictName,
     check_header,
@@ -25,6 +24,7 @@ from reports.schema import (
     to_json,
     write_text,
 )
+from reports.verdict import Verdict, rank
 
 BASELINE_SCHEMA = 1
 
@@ -36,11 +36,11 @@ class Tolerances:
     size: float = 0.005  # share of the baseline's bytes
     points: float = 0.5  # percentage points of accuracy, balanced accuracy and agreement
     time: float = 0.25  # share of the baseline's ratio to float32
-    instructions: float = 0.02  # share of the baseline's, a tweet of a length on an emulated board
+    instructions: float = 0.02  # share of the baseline's, a text of a length on an emulated board
 
 
 class Figures(TypedDict, total=False):
-    """What the gate compares of a case, where the run states it."""
+    """What the gate compares of a target, where the run states it."""
 
     size_bytes: int
     operators: list[str]
@@ -52,10 +52,10 @@ class Figures(TypedDict, total=False):
     instructions: dict[str, int]
 
 
-class BaselineCase(TypedDict):
-    """A case of the baseline."""
+class BaselineTarget(TypedDict):
+    """A target of the baseline."""
 
-    case: Case
+    target: Target
     verdict: VerdictName
     figures: Figures
 
@@ -65,8 +65,8 @@ class Baseline(TypedDict):
 
     schema: int
     kind: Literal["baseline"]
-    subject: Subject
-    cases: list[BaselineCase]
+    metadata: RunMetadata
+    targets: list[BaselineTarget]
     sha256: str
 
 
@@ -82,40 +82,40 @@ class Finding:
 
 
 # What must be the same for accuracies to be comparable.
-_SAME = ("corpus", "splits")
+_SAME = ("dataset", "splits")
 
 
-def figures(found: CaseVerdict, run: VerdictFile) -> Figures:
-    """What the gate compares of one case of `run`."""
-    facts: Mapping[str, Any] = found["facts"]
-    kept = {field: facts[field] for field in Figures.__annotations__ if field in facts}
+def figures(found: TargetVerdict, run: VerdictFile) -> Figures:
+    """What the gate compares of one target of `run`."""
+    metrics: Mapping[str, Any] = found["metrics"]
+    kept = {field: metrics[field] for field in Figures.__annotations__ if field in metrics}
     ratio = _time_ratio(found, run)
     return cast(Figures, kept | ({} if ratio is None else {"time_ratio": ratio}))
 
 
-def _time_ratio(found: CaseVerdict, run: VerdictFile) -> float | None:
-    """p90 text→label over that of float32 in the same run; None for float32 itself."""
-    device, runtime, mode = cases.key(found["case"])
-    for other in run["cases"]:
-        if mode != "float32" and cases.key(other["case"]) == (device, runtime, "float32"):
-            ours, float32 = found["facts"].get("p90_ms"), other["facts"].get("p90_ms")
+def _time_ratio(found: TargetVerdict, run: VerdictFile) -> float | None:
+    """p90 end-to-end over that of float32 in the same run; None for float32 itself."""
+    device, runtime, mode = aggregate.key(found["target"])
+    for other in run["targets"]:
+        if mode != "float32" and aggregate.key(other["target"]) == (device, runtime, "float32"):
+            ours, float32 = found["metrics"].get("p90_ms"), other["metrics"].get("p90_ms")
             return round(ours / float32, 4) if ours and float32 else None
     return None
 
 
 def write_baseline(run: VerdictFile, out: Path) -> None:
-    """Write what the gate compares of `run`. ReportError if it has no case, or an invalid one."""
+    """Write what the gate compares of `run`. ReportError if it has no target, or an invalid one."""
     _demand_valid(run)
-    subject = {
+    metadata = {
         field: value
-        for field, value in run["subject"].items()
-        if field in (*_SAME, "checkpoint", "weights_sha256", "board_key")
+        for field, value in run["metadata"].items()
+        if field in (*_SAME, "checkpoint", "weights_sha256", "machine_info")
     }
     judged = [
-        {"case": f["case"], "verdict": f["verdict"], "figures": figures(f, run)}
-        for f in run["cases"]
+        {"target": f["target"], "verdict": f["verdict"], "figures": figures(f, run)}
+        for f in run["targets"]
     ]
-    data = {"schema": BASELINE_SCHEMA, "kind": "baseline", "subject": subject, "cases": judged}
+    data = {"schema": BASELINE_SCHEMA, "kind": "baseline", "metadata": metadata, "targets": judged}
     write_text(out, to_json(data))
 
 
@@ -129,55 +129,62 @@ def read_baseline(path: Path) -> Baseline:
         conform(data, Baseline, "$")
     except ReportError as error:
         raise ReportError(f"{path}: {error}") from error
-    if not data["cases"]:
-        raise ReportError(f"{path}: $.cases: a baseline without a case gates nothing")
+    if not data["targets"]:
+        raise ReportError(f"{path}: $.targets: a baseline without a target gates nothing")
     return cast(Baseline, data)
 
 
 def gate(run: VerdictFile, baseline: Baseline, tolerances: Tolerances) -> list[Finding]:
     """What changed for the worse, and what changed too much to go unseen.
 
-    ReportError where the comparison means nothing: other tweets, no case in common, an invalid
-    case, a figure of the baseline that this run does not state.
+    ReportError where the comparison means nothing: other texts, no target in common, an invalid
+    target, a figure of the baseline that this run does not state.
     """
     _demand_valid(run)
     for field in _SAME:
-        ours, theirs = run["subject"].get(field), baseline["subject"].get(field)
+        ours, theirs = run["metadata"].get(field), baseline["metadata"].get(field)
         if ours != theirs:
-            raise ReportError(f"subject.{field}: {ours!r} in the run, {theirs!r} in the baseline")
-    ran = {cases.key(found["case"]): found for found in run["cases"]}
-    known = {cases.key(base["case"]): base for base in baseline["cases"]}
+            raise ReportError(
+                f"run metadata.{field}: {ours!r} in the run, {theirs!r} in the baseline"
+            )
+    ran = {aggregate.key(found["target"]): found for found in run["targets"]}
+    known = {aggregate.key(base["target"]): base for base in baseline["targets"]}
     if not ran.keys() & known.keys():
-        raise ReportError("the run and the baseline have no case in common")
+        raise ReportError("the run and the baseline have no target in common")
     # Int8 instructions differ between CPUs: even a ratio of times, and so a verdict, is theirs.
-    same_board = run["subject"].get("board_key") == baseline["subject"].get("board_key")
+    same_board = run["metadata"].get("machine_info") == baseline["metadata"].get("machine_info")
     findings = [
-        Finding(False, f"{' / '.join(case)}: not in the baseline") for case in ran.keys() - known
+        Finding(False, f"{' / '.join(target)}: not in the baseline")
+        for target in ran.keys() - known
     ]
-    for case, base in known.items():
-        if case not in ran:
-            findings.append(Finding(True, f"{' / '.join(case)}: missing from the run"))
+    for target, base in known.items():
+        if target not in ran:
+            findings.append(Finding(True, f"{' / '.join(target)}: missing from the run"))
         else:
-            findings += _gate_case(ran[case], base, figures(ran[case], run), tolerances, same_board)
+            findings += _gate_target(
+                ran[target], base, figures(ran[target], run), tolerances, same_board
+            )
     return sorted(findings, key=lambda finding: (not finding.regression, finding.text))
 
 
 def _demand_valid(run: VerdictFile) -> None:
-    if not run["cases"]:
-        raise ReportError("the run has no case")
-    for found in run["cases"]:
+    if not run["targets"]:
+        raise ReportError("the run has no target")
+    for found in run["targets"]:
         if found["verdict"] == Verdict.INVALID:
-            raise ReportError(f"{cases.name(found['case'])} is invalid: {found['reasons'][0]}")
+            raise ReportError(
+                f"{aggregate.name(found['target'])} is invalid: {found['reasons'][0]}"
+            )
 
 
-def _gate_case(
-    found: CaseVerdict,
-    base: BaselineCase,
+def _gate_target(
+    found: TargetVerdict,
+    base: BaselineTarget,
     ours: Figures,
     tolerances: Tolerances,
     same_board: bool,
 ) -> list[Finding]:
-    name = cases.name(found["case"])
+    name = aggregate.name(found["target"])
     findings = []
     worse = rank(Verdict(found["verdict"])) - rank(Verdict(base["verdict"]))
     if worse:
@@ -219,7 +226,7 @@ def _change(
 def _change_of_cost(
     before: Mapping[str, int], after: Mapping[str, int], share: float
 ) -> tuple[bool, str] | None:
-    """The same of a tweet's instructions by length: the greatest change there is."""
+    """The same of a text's instructions by length: the greatest change there is."""
     moved = {
         length: after.get(length, 0) / count - 1
         for length, count in before.items()

@@ -14,19 +14,17 @@ from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 SCHEMA = 1
 
-# A case ships only when each of these was judged for it. Other claims count when they are judged.
+# A target ships only when each of these was judged for it. Other claims count when they are judged.
 REQUIRED = ("footprint", "accuracy", "latency", "memory", "conformance", "privacy")
 
-VerdictName = Literal[
-    "ships", "conforms, speed projected", "undecided", "does not ship", "cannot run", "invalid"
-]
+VerdictName = Literal["ships", "conforms", "undecided", "does not ship", "cannot run", "invalid"]
 
 
 class ReportError(ValueError):
     """A verdict file or baseline that cannot be used; the message names the file or field."""
 
 
-class Case(TypedDict):
+class Target(TypedDict):
     """Where and how the candidate runs."""
 
     device: str
@@ -40,44 +38,45 @@ class Measurement(TypedDict):
     name: str
     value: float | None
     unit: str
-    low: float | None
-    high: float | None
+    lower: float | None
+    upper: float | None
     budget: float | None
     sense: Literal["at most", "at least", "holds", "projected"]
     statistic: str
     verdict: VerdictName
 
 
-class Facts(TypedDict, total=False):
-    """Figures of a case that the table, comparison and gate read; others may stand beside them."""
+class Metrics(TypedDict, total=False):
+    """Figures of a target that the table, comparison and gate read; others may stand next to
+    them."""
 
     size_bytes: int
     tokenizer_bytes: int
     ratio_weights: float
     ratio_training_checkpoint: float
     accuracy: float
-    accuracy_low: float
-    accuracy_high: float
+    accuracy_lower: float
+    accuracy_upper: float
     balanced_accuracy: float
     entity_mean_accuracy: float
     drop: float
-    drop_high: float
+    drop_upper: float
     balanced_drop: float
-    balanced_drop_high: float
+    balanced_drop_upper: float
     agreement: float
     p90_ms: float
     projected_p90_ms: float  # computed for an emulated board, and its bracket
-    projected_p90_low_ms: float
-    projected_p90_high_ms: float
-    instructions: dict[str, int]  # of a tweet on an emulated board, by its length in tokens
-    invoke_p90_ms: float
-    tweets_per_s: float
+    projected_p90_lower_ms: float
+    projected_p90_upper_ms: float
+    instructions: dict[str, int]  # of a text on an emulated board, by its length in tokens
+    inference_p90_ms: float
+    texts_per_s: float
     memory_mb: float
     energy_j: float
     load_ms: float
     operators: list[str]
     dtypes: dict[str, Any]
-    tweets: int
+    texts: int
     truncated: int
     guard: Any
 
@@ -87,36 +86,36 @@ class Record(TypedDict):
 
     nodeid: str
     claim: str
-    case: Case | None
+    target: Target | None
     measurements: list[Measurement]
-    facts: Facts
+    metrics: Metrics
     verdict: VerdictName
     reason: str
     outcome: Literal["passed", "failed", "error", "xfailed", "not run"]
-    known_miss: bool
+    expected_failure: bool
     duration: float
 
 
-class CaseVerdict(TypedDict):
-    """What all records of a case come to: computed, and checked on reading."""
+class TargetVerdict(TypedDict):
+    """What all records of a target come to: computed, and checked on reading."""
 
-    case: Case
+    target: Target
     verdict: VerdictName
     reasons: list[str]
-    facts: Facts
+    metrics: Metrics
 
 
-class Subject(TypedDict, total=False):
-    """What was judged, on what, with what. Other keys may stand beside these."""
+class RunMetadata(TypedDict, total=False):
+    """What was judged, on what, with what. Other keys may stand next to these."""
 
-    flatbuffer: str  # name and SHA-256 of one that was brought
+    model_file: str  # name and SHA-256 of one that was brought
     checkpoint: str
     weights_sha256: str
-    corpus: str
+    dataset: str
     splits: dict[str, str]
     accuracy_reference: str
     models: dict[str, Any]  # by role: name, parameters, bytes, accuracies in percent
-    board_key: Any  # text, or an object of texts
+    machine_info: Any  # text, or an object of texts
     tools: dict[str, str]
 
 
@@ -126,9 +125,9 @@ class VerdictFile(TypedDict):
     schema: int
     created: str
     required: list[str]
-    subject: Subject
+    metadata: RunMetadata
     records: list[Record]
-    cases: list[CaseVerdict]
+    targets: list[TargetVerdict]
     sha256: str
 
 
@@ -139,7 +138,7 @@ def checksum(data: Mapping[str, Any]) -> str:
 
 
 def merged(
-    one: Mapping[str, Any], other: Mapping[str, Any], where: str = "subject"
+    one: Mapping[str, Any], other: Mapping[str, Any], where: str = "metadata"
 ) -> dict[str, Any]:
     """The keys of both, mappings within them too; ReportError where they contradict each other."""
     result = dict(one)
@@ -254,14 +253,14 @@ def _refuse(constant: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside `path`, then rename: a reader sees the old file or the new one, whole."""
+    """Write next to `path`, then rename: a reader sees the old file or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def to_json(data: Mapping[str, Any]) -> str:

@@ -13,29 +13,29 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cases import Case
-from models.checkpoint import Checkpoint, parameter_count
-from models.flatbuffer import Contents, inspect
+from fixtures.matrix import Target
+from models.checkpoints.checkpoint import Checkpoint, parameter_count
 from models.modes import MODES
 from models.size_reference import reference_bytes
-from reports.decision import Estimate
-from reports.judge import Judge
+from models.tflite.contents import Contents, inspect
+from reports.check import Check
+from reports.verdict import Estimate
 
 PAPER_RATIO = 160
 
 
 @pytest.fixture
-def contents(case: Case, flatbuffer_of: Callable[[Case], Path]) -> Contents:
-    """What is in the case's FlatBuffer, read from the file."""
-    return inspect(flatbuffer_of(case))
+def contents(target: Target, model_file_of: Callable[[Target], Path]) -> Contents:
+    """What is in the target's FlatBuffer, read from the file."""
+    return inspect(model_file_of(target))
 
 
 def test_size_is_what_the_mode_promises(
-    case: Case, contents: Contents, checkpoint: Checkpoint, judge: Judge
+    target: Target, contents: Contents, checkpoint: Checkpoint, check: Check
 ) -> None:
     """Bytes as a share of four bytes a parameter, from both sides: too small is a fault too."""
     reference = reference_bytes(len(checkpoint.label_names))
-    judge.facts(
+    check.metrics(
         size_bytes=contents.size_bytes,
         tokenizer_bytes=checkpoint.tokenizer.stat().st_size,  # ships with it
         ratio_weights=reference["weights"] / contents.size_bytes,
@@ -46,25 +46,27 @@ def test_size_is_what_the_mode_promises(
     known = checkpoint.config
     parameters = parameter_count(known) if known else contents.numbers
     share = contents.size_bytes / (4 * parameters)
-    least, most = MODES[case.mode].ratio
+    least, most = MODES[target.mode].ratio
     estimate = Estimate(share, "of float32 weights", "bytes of the file")
-    judge.at_most("size", estimate, most)
-    judge.at_least("size", estimate, least)
+    check.at_most("size", estimate, most)
+    check.at_least("size", estimate, least)
 
 
-def test_dtypes_are_what_the_mode_promises(case: Case, contents: Contents, judge: Judge) -> None:
+def test_dtypes_are_what_the_mode_promises(
+    target: Target, contents: Contents, check: Check
+) -> None:
     """Every large constant, the embedding included, has the mode's dtype; so have activations."""
-    judge.facts(dtypes={"weights": contents.large_weights, "activations": contents.activations})
-    faults = MODES[case.mode].dtype_faults(contents)
+    check.metrics(dtypes={"weights": contents.large_weights, "activations": contents.activations})
+    faults = MODES[target.mode].dtype_faults(contents)
     for what in ("weights", "activations"):
-        judge.holds(what, what not in faults, faults.get(what, f"{case.mode}'s own"))
+        check.holds(what, what not in faults, faults.get(what, f"{target.mode}'s own"))
 
 
 @pytest.mark.only(mode="dynamic_range")
 def test_160x_smaller_than_the_training_checkpoint_of_bert_large(
-    case: Case, contents: Contents, checkpoint: Checkpoint, judge: Judge
+    target: Target, contents: Contents, checkpoint: Checkpoint, check: Check
 ) -> None:
     """The paper's size claim, on the one basis on which it can hold."""
     reference = reference_bytes(len(checkpoint.label_names))["training_checkpoint"]
     estimate = Estimate(reference / contents.size_bytes, "x", "bytes of the file")
-    judge.at_least("size ratio to BERT-large's training checkpoint", estimate, PAPER_RATIO)
+    check.at_least("size ratio to BERT-large's training checkpoint", estimate, PAPER_RATIO)

@@ -1,4 +1,4 @@
-"""What the project's own tests of FlatBuffers ask: a few tweets, on real runtimes."""
+"""What the project's own tests of FlatBuffers ask: a few texts, on real runtimes."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.answers import spread_of_logits
-from devices.gateway import Answers
-from fixtures.cases import Case
-from fixtures.runners import OpenRunner
-from models.card import Card
-from models.checkpoint import Checkpoint
-from models.modes import flatbuffer
-from models.store import Store
-from tweets.corpus import Corpus
+from common.cache import Cache
+from data.dataset import Dataset
+from devices.client import Outputs
+from devices.measurement.numerics import logit_spread
+from fixtures.matrix import Target
+from fixtures.target import OpenWorker
+from models.checkpoints.checkpoint import Checkpoint
+from models.checkpoints.reference_outputs import ReferenceOutputs
+from models.modes import model_file
 
-TWEETS = 96
+SAMPLES = 96
 
-Ask = Callable[[Case, Path], Answers]
-
-
-@pytest.fixture(scope="session")
-def few(evaluation: Corpus) -> Corpus:
-    """Some evaluation tweets, classes in proportion."""
-    return evaluation.take(evaluation.stratified(TWEETS))
+Ask = Callable[[Target, Path], Outputs]
 
 
 @pytest.fixture(scope="session")
-def expected(card: Card, evaluation: Corpus) -> np.ndarray:
+def few(evaluation: Dataset) -> Dataset:
+    """Some evaluation texts, classes in proportion."""
+    return evaluation.take(evaluation.stratified(SAMPLES))
+
+
+@pytest.fixture(scope="session")
+def expected(reference_outputs: ReferenceOutputs, evaluation: Dataset) -> np.ndarray:
     """The candidate's recorded logits for them."""
-    return np.array(card.logits, np.float32)[evaluation.stratified(TWEETS)]
+    return np.array(reference_outputs.logits, np.float32)[evaluation.stratified(SAMPLES)]
 
 
 @pytest.fixture(scope="session")
-def spread(card: Card) -> float:
+def spread(reference_outputs: ReferenceOutputs) -> float:
     """What distances between logits are shares of."""
-    return spread_of_logits(np.array(card.logits, np.float32))
+    return logit_spread(np.array(reference_outputs.logits, np.float32))
 
 
 @pytest.fixture(scope="session")
-def ask(bare_runner: OpenRunner, checkpoint: Checkpoint, few: Corpus) -> Ask:
-    """What a FlatBuffer of the candidate answers to them on a case's runtime."""
+def ask(bare_worker: OpenWorker, checkpoint: Checkpoint, few: Dataset) -> Ask:
+    """What a FlatBuffer of the candidate answers to them on a target's runtime."""
 
-    def answers(case: Case, path: Path) -> Answers:
-        with bare_runner(case) as runner:
-            runner.load(path, checkpoint.tokenizer, checkpoint.label_names, case.runtime)
-            return runner.classify(few.texts)
+    def outputs(target: Target, path: Path) -> Outputs:
+        with bare_worker(target) as worker:
+            worker.load(path, checkpoint.tokenizer, checkpoint.label_names, target.runtime)
+            return worker.classify(few.texts)
 
-    return answers
+    return outputs
 
 
 @pytest.fixture(scope="session")
-def path32(checkpoint: Checkpoint, store: Store) -> Path:
+def path32(checkpoint: Checkpoint, cache: Cache) -> Path:
     """The candidate's float32 FlatBuffer."""
-    return flatbuffer("float32", checkpoint, store)
+    return model_file("float32", checkpoint, cache)

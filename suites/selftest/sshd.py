@@ -1,4 +1,4 @@
-"""An OpenSSH server on loopback, with a key of its own: a board behind a gateway."""
+"""An OpenSSH server on loopback, with a key of its own: a board behind a remote."""
 
 from __future__ import annotations
 

@@ -1,0 +1,92 @@
+"""A dataset of labelled texts in plain Python values: what every other room is handed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+POLARITY = ("negative", "neutral", "positive")
+
+
+class DatasetError(ValueError):
+    """Labelled texts that cannot be read or used; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled texts, in order.
+
+    Attributes:
+        name: what the report calls them.
+        texts: one string a text, as its author wrote it.
+        labels: one index into ``label_names`` a text.
+        label_names: the classes, in the order of a classifier's logits.
+        entities: the company each text is about, where the source says.
+        ids: the texts' own ids, where the source says. One text can be about two companies, so
+            a text of the dataset is named by its entity and its id.
+        times: when each was written, in seconds since 1970 (UTC), where the source says.
+        origins: the text that each is marked as a near-duplicate of, by entity and id, or the
+            text itself; where the source marks near-duplicates.
+        met: what its reader met and left out, in texts or files, by name.
+    """
+
+    name: str
+    texts: tuple[str, ...] = field(repr=False)  # nor ids: some may not be passed on, by a log
+    labels: tuple[int, ...]
+    label_names: tuple[str, ...]
+    entities: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = field(default=None, repr=False)
+    times: tuple[int, ...] | None = None
+    origins: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    met: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        columns = (self.labels, self.entities, self.ids, self.times, self.origins)
+        if any(column is not None and len(column) != len(self.texts) for column in columns):
+            raise DatasetError(f"{self.name}: columns of different lengths")
+        if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.label_names):
+            raise DatasetError(f"{self.name}: a label is outside {list(self.label_names)}")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int], name: str | None = None) -> Dataset:
+        """The texts at ``indices``, in that order."""
+        columns = ("texts", "labels", "entities", "ids", "times", "origins")
+        given = {c: values for c in columns if (values := getattr(self, c)) is not None}
+        taken: dict[str, Any] = {
+            c: tuple(values[i] for i in indices) for c, values in given.items()
+        }
+        return replace(self, name=name or self.name, **taken)
+
+    def counts(self) -> dict[str, int]:
+        """Texts a class, in the order of ``label_names``."""
+        seen = Counter(self.labels)
+        return {name: seen[index] for index, name in enumerate(self.label_names)}
+
+    def checksum(self) -> str:
+        """SHA-256 over every text and label name, in order: what reference outputs are held
+        against."""
+        digest = hashlib.sha256()
+        for text, label in zip(self.texts, self.labels, strict=True):
+            digest.update(json.dumps([text, self.label_names[label]]).encode() + b"\n")
+        return digest.hexdigest()
+
+    def stratified(self, count: int) -> list[int]:
+        """Indices of about ``count`` texts, classes in proportion, chosen by a stable hash."""
+        chosen: list[int] = []
+        for label in range(len(self.label_names)):
+            of_label = [i for i, value in enumerate(self.labels) if value == label]
+            of_label.sort(key=lambda i: stable_fraction(self.texts[i], "stratified"))
+            chosen += of_label[: round(count * len(of_label) / len(self))]
+        return sorted(chosen)
+
+
+def stable_fraction(text: str, salt: str) -> float:
+    """A number in [0, 1) that depends on ``text`` and ``salt`` alone: the same on every machine."""
+    digest = hashlib.sha256(f"{salt}\0{text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,559 @@
+"""The worker: one process, one runtime, one classifier. This file alone runs on the device.
+
+The caller's side (remote.py) sends its source over execnet, so nothing need be installed next to
+numpy, tokenizers and a runtime, and it must not import anything else of this project. Those three
+are imported late, so that the bare process can be weighed first.
+
+Requests and replies are dictionaries of plain values. A request is {"op": name, ...}; the reply
+is {"ok": value}, or {"error": stage, "message": text} with the stage where it failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+MODULES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+OUTPUT = "logits"
+# A signature's worker; its inputs, by what they are, as (name in the file, dtype); its output.
+Bound = tuple[Callable[..., Any], dict[str, tuple[str, Any]], str]
+# A sign of life between two queries of a long measurement, so that a deadline means silence.
+BEAT_SECONDS = 0.5
+
+
+class StageError(Exception):
+    """What the caller raises as one of devices.errors, by its stage."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class Sandbox:
+    """Keeps this process from the network and from writing files, and counts attempts at either.
+
+    Three nets, each reported as in force or not:
+    - the network namespace that the caller started the process in (`unshare`): no interface is up,
+      native code included. Native attempts over IP are counted from the kernel's OutNoRoutes.
+    - RLIMIT_FSIZE = 0: no file can be given a byte, native code included; each try raises SIGXFSZ,
+      which is counted.
+    - a Python audit hook: refuses and names sockets, files opened for writing, renames and
+      removals, and new processes. It sees Python code only.
+
+    Not seen: Unix sockets with a path, empty files, removals and overwriting within a mapped file,
+    when done by native code.
+    """
+
+    WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    # Not storage; the second resets this process's own peak memory.
+    ALLOWED = (os.devnull, "/proc/self/clear_refs")
+    CHANGES = frozenset(
+        f"os.{name}"
+        for name in ("rename", "remove", "mkdir", "rmdir", "link", "symlink", "truncate", "chmod")
+    )
+    PROCESSES = frozenset(
+        ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn")
+    )
+
+    def __init__(self) -> None:
+        self.connections: list[str] = []
+        self.writes: list[str] = []
+        self.processes: list[str] = []
+        self.isolated = not _has_network()
+        sys.dont_write_bytecode = True  # importing a runtime is no leak
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        signal.signal(signal.SIGXFSZ, self._too_large)
+        self.unrouted_before = _unrouted()
+        sys.addaudithook(self._audit)
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = args
+            if (
+                isinstance(flags, int)
+                and flags & self.WRITES
+                and not isinstance(path, int)
+                and os.fspath(path) not in self.ALLOWED
+            ):
+                self._refuse(self.writes, f"open {os.fspath(path)!r} for writing")
+        elif event.startswith("socket."):
+            self._refuse(self.connections, f"{event} {args[1:]!r}")
+        elif event in self.CHANGES:
+            self._refuse(self.writes, f"{event} {args!r}")
+        elif event in self.PROCESSES:
+            self._refuse(self.processes, f"{event} {args!r}")
+
+    @staticmethod
+    def _refuse(attempts: list[str], what: str) -> None:
+        attempts.append(what[:200])
+        raise PermissionError(f"the privacy guard refuses: {what[:200]}")
+
+    def _too_large(self, signum: int, frame: FrameType | None) -> None:
+        self.writes.append("a write to a file, at the size limit of 0 bytes")
+
+    def report(self) -> dict[str, Any]:
+        connections = list(self.connections)
+        unrouted = _unrouted() - self.unrouted_before
+        # Outside a namespace this counter belongs to the whole machine.
+        if self.isolated and unrouted > 0:
+            connections.append(f"{unrouted} packets without a route, by native code")
+        return {
+            "network": "network namespace" if self.isolated else "audit hook",
+            "files": "file size limit 0 and audit hook",
+            "connections": connections,
+            "writes": list(self.writes),
+            "processes": list(self.processes),
+        }
+
+
+def _has_network() -> bool:
+    """Whether any address can be reached from here. Connecting a datagram socket sends nothing."""
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((address, 9))
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _unrouted() -> int:
+    """IP packets this network namespace had no route for."""
+    count = 0
+    snmp = [line.split() for line in (read("/proc/self/net/snmp") or "").splitlines()]
+    for names, values in zip(snmp[::2], snmp[1::2], strict=False):
+        if "OutNoRoutes" in names:
+            count += int(values[names.index("OutNoRoutes")])
+    for line in (read("/proc/self/net/snmp6") or "").splitlines():
+        if line.startswith("Ip6OutNoRoutes"):
+            count += int(line.split()[1])
+    return count
+
+
+def read(path: str) -> str | None:
+    """A small text file of this machine, such as one of /proc; None if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def memory(reset_peak: bool = False) -> dict[str, Any]:
+    """Bytes resident now and at the peak (VmRSS, VmHWM), of which anonymous (RssAnon)."""
+    fields = dict(line.split(":", 1) for line in (read("/proc/self/status") or "").splitlines())
+    usage = {
+        name: int(fields[key].split()[0]) * 1024
+        for name, key in (("resident", "VmRSS"), ("peak", "VmHWM"), ("anonymous", "RssAnon"))
+    }
+    if reset_peak:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return usage
+
+
+class Classifier:
+    """Text in, label out: a tokenizer and the signatures of one FlatBuffer, one for each length."""
+
+    def __init__(
+        self, model_file: str, tokenizer: str, label_names: list[str], runtime: str, threads: int
+    ) -> None:
+        started = time.perf_counter()
+        try:
+            import numpy
+            from tokenizers import Tokenizer
+
+            module = importlib.import_module(MODULES[runtime])
+        except (ImportError, KeyError) as error:
+            # What the loader of shared objects says when there is no memory to put one in.
+            if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+                raise StageError(
+                    "memory", f"no memory left to import {runtime}: {error}"
+                ) from error
+            raise StageError("provision", f"{sys.executable} lacks {runtime}: {error}") from error
+        self.numpy = numpy
+        self.label_names = label_names
+        self.import_seconds = time.perf_counter() - started
+
+        for path in (model_file, tokenizer):
+            if not Path(path).is_file():
+                raise StageError("load", f"no file {path} on {platform.node()}")
+            _forget(path)
+        started = time.perf_counter()
+        try:
+            self.interpreter = module.Interpreter(model_path=model_file, num_threads=threads)
+            self.interpreter.allocate_tensors()
+            self.signatures = self._bind(len(label_names))
+        except (ValueError, RuntimeError) as error:
+            said = "\n".join(dict.fromkeys(str(error).splitlines()))  # once for every tensor
+            raise StageError("load", f"{runtime} refuses {model_file}: {said}") from error
+        try:
+            # `tokenizers` reports every fault as a bare Exception.
+            self.tokenizer = Tokenizer.from_file(tokenizer)
+        except Exception as error:
+            raise StageError("load", f"{tokenizer} is no tokenizer.json: {error}") from error
+        # Whatever the file says: cutting and padding depend on the signature, and are done here.
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        empty = self.tokenizer.encode("").ids
+        pad = self.tokenizer.token_to_id("[PAD]")
+        if len(empty) != 2 or pad is None:
+            raise StageError(
+                "load", f"{tokenizer} must frame a text with [CLS] and [SEP], and know [PAD]"
+            )
+        self.sep, self.pad = empty[1], pad
+        self.load_seconds = time.perf_counter() - started
+        self.first_seconds: float | None = None
+        self.lengths_used: set[int] = set()
+        self.runtime = {"name": runtime, "version": _version(runtime)}
+
+    def _bind(self, classes: int) -> dict[int, Bound]:
+        """Length → (signature worker, its inputs, its output), shortest first.
+
+        An input is bound by its name, perhaps with what TensorFlow puts around it
+        (``serving_default_input_ids:0``). A signature's only output is the logits.
+        """
+        signatures: dict[int, Bound] = {}
+        self.described = []
+        for key in self.interpreter.get_signature_list():
+            run = self.interpreter.get_signature_runner(key)
+            inputs, outputs = run.get_input_details(), run.get_output_details()
+            bound = {name: name.rpartition("serving_default_")[2].split(":")[0] for name in inputs}
+            described = {
+                side: {
+                    name: {
+                        "dtype": self.numpy.dtype(tensor["dtype"]).name,
+                        "shape": [int(n) for n in tensor["shape"]],
+                    }
+                    for name, tensor in details.items()
+                }
+                for side, details in (("inputs", inputs), ("outputs", outputs))
+            }
+            shapes = {tuple(tensor["shape"]) for tensor in described["inputs"].values()}
+            known = set(bound.values())
+            if not {*INPUTS[:2]} <= known <= {*INPUTS} or len(known) < len(bound):
+                raise ValueError(
+                    f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
+                    f"name alone, and known are {', '.join(INPUTS)}"
+                )
+            if any(-1 in tensor["shape_signature"] for tensor in inputs.values()):
+                raise ValueError(
+                    f"signature {key!r}: its inputs have no fixed length; convert it with inputs "
+                    "of [1, LENGTH], a signature for each length"
+                )
+            if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
+                raise ValueError(f"signature {key!r}: inputs must be [1, length], not {described}")
+            dtypes = {tensor["dtype"] for tensor in described["inputs"].values()}
+            if not dtypes <= {"int32", "int64"}:
+                raise ValueError(f"signature {key!r}: inputs must be integers, not {described}")
+            logits = {"dtype": "float32", "shape": [1, classes]}
+            if [*described["outputs"].values()] != [logits]:
+                raise ValueError(
+                    f"signature {key!r} must answer {OUTPUT}, float32 [1, {classes}] "
+                    f"(one for each label), not {described['outputs']}"
+                )
+            length = int(shape[1])
+            if length in signatures:
+                raise ValueError(f"two signatures of length {length}")
+            own = {what: (name, inputs[name]["dtype"]) for name, what in bound.items()}
+            signatures[length] = (run, own, next(iter(outputs)))
+            described["inputs"] = {bound[name]: of for name, of in described["inputs"].items()}
+            described["outputs"] = {OUTPUT: logits}
+            self.described.append({"name": key, "length": length, **described})
+        if not signatures:
+            raise ValueError("it has no signature")
+        return dict(sorted(signatures.items()))
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "runtime": self.runtime,
+            "delegate": _delegate(self.interpreter),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "signatures": sorted(self.described, key=lambda signature: signature["length"]),
+            "import_seconds": self.import_seconds,
+            "load_seconds": self.load_seconds,
+        }
+
+    def length_for(self, tokens: int) -> int:
+        """The shortest signature that so many tokens fit, or the longest there is."""
+        return next((n for n in self.signatures if n >= tokens), max(self.signatures))
+
+    def encode(self, text: str) -> list[int]:
+        """All token ids of a text, framed by [CLS] and [SEP], however many."""
+        ids: list[int] = self.tokenizer.encode(text).ids
+        return ids
+
+    def invoke(
+        self,
+        ids: Sequence[int],
+        length: int | None = None,
+        mask: Sequence[int] | None = None,
+        types: Sequence[int] | None = None,
+    ) -> tuple[Any, float]:
+        """Logits [classes] of one text's token ids, and the seconds the interpreter alone took.
+
+        Ids beyond the length are cut off, and the last one kept becomes [SEP].
+        """
+        length = length or self.length_for(len(ids))
+        if length not in self.signatures:
+            raise StageError("worker", f"no signature of {length}, only {list(self.signatures)}")
+        run, inputs, output = self.signatures[length]
+        if len(ids) > length:
+            ids = [*ids[: length - 1], self.sep]
+        tensors = {name: self.numpy.zeros((1, length), of) for name, (_, of) in inputs.items()}
+        tensors["input_ids"][:] = self.pad
+        tensors["input_ids"][0, : len(ids)] = ids
+        tensors["attention_mask"][0, : len(ids)] = 1 if mask is None else mask[: len(ids)]
+        if types is not None and "token_type_ids" in tensors:
+            tensors["token_type_ids"][0, : len(ids)] = types[: len(ids)]
+        fed = {inputs[name][0]: tensor for name, tensor in tensors.items()}
+        started = time.perf_counter()
+        try:
+            logits = run(**fed)[output][0]
+        except (ValueError, RuntimeError) as error:
+            raise StageError(
+                "invoke", f"{self.runtime['name']}, length {length}: {error}"
+            ) from error
+        seconds = time.perf_counter() - started
+        self.lengths_used.add(length)
+        return logits, seconds
+
+    def answer(self, text: str, slow_down: float = 0.0) -> tuple[int, float, float]:
+        """One query: the label's index, seconds end-to-end, seconds of invoke alone.
+
+        `slow_down`: a share of its time that it spins for afterwards, so that a planted regression
+        can be looked for.
+        """
+        started = time.perf_counter()
+        logits, invoke = self.invoke(self.encode(text))
+        label = int(logits.argmax())
+        if slow_down:
+            until = started + (1 + slow_down) * (time.perf_counter() - started)
+            while time.perf_counter() < until:
+                pass
+        seconds = time.perf_counter() - started
+        if self.first_seconds is None:
+            self.first_seconds = seconds
+        return label, seconds, invoke
+
+    def classify(
+        self,
+        texts: list[str] | None = None,
+        ids: list[list[int]] | None = None,
+        masks: list[list[int]] | None = None,
+        types: list[list[int]] | None = None,
+        length: int | None = None,
+    ) -> dict[str, Any]:
+        """Logits (float32 bytes, row by row) of texts, or of token ids fed as they are."""
+        if texts and self.first_seconds is None:
+            self.answer(texts[0])
+        if ids is None:
+            ids = [self.encode(text) for text in texts or []]
+        rows = [
+            self.invoke(row, length, masks[n] if masks else None, types[n] if types else None)[0]
+            for n, row in enumerate(ids)
+        ]
+        longest = length or max(self.signatures)
+        return {
+            "logits": b"".join(row.tobytes() for row in rows),
+            "tokens": [len(row) for row in ids],
+            "truncated": sum(len(row) > longest for row in ids),
+        }
+
+    def measure(
+        self,
+        texts: list[str],
+        *,
+        min_queries: int,
+        min_seconds: float,
+        warm_up: int,
+        beat: Callable[[], None],
+        slow_down: float = 0.0,
+        meters: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Single stream: one query after another, cycling over the texts, on this process's clock.
+
+        `meters`: files that are read before the first query, after the last one, and between two
+        now and then: "read", with the seconds since the beginning.
+
+        Warm-up: at least so many queries, among them one of every length that the texts need,
+        because a signature allocates its memory when first used. With ``warm_up`` 0 there is none.
+        """
+        asked = time.process_time()
+        by_length = {self.length_for(len(self.encode(text))): text for text in texts}
+        warm = list(by_length.values()) if warm_up else []
+        warm += [texts[n % len(texts)] for n in range(max(0, warm_up - len(warm)))]
+        for text in warm:
+            self.answer(text)
+            beat()
+        total: list[float] = []
+        alone: list[float] = []
+        readings: list[tuple[float, list[str | None]]] = []
+
+        def read_meters() -> None:
+            readings.append((time.perf_counter() - started, [read(path) for path in meters]))
+
+        started = time.perf_counter()
+        read_meters()
+        cpu = time.process_time()
+        started = last_beat = time.perf_counter()
+        while len(total) < min_queries or time.perf_counter() - started < min_seconds:
+            _, seconds, invoke = self.answer(texts[len(total) % len(texts)], slow_down)
+            total.append(seconds)
+            alone.append(invoke)
+            if time.perf_counter() - last_beat > BEAT_SECONDS:
+                beat()
+                read_meters()
+                last_beat = time.perf_counter()
+        cpu_seconds, wall_seconds = time.process_time() - cpu, time.perf_counter() - started
+        read_meters()
+        return {
+            "seconds": total,
+            "invoke": alone,
+            "cpu_seconds": cpu_seconds,
+            "all_cpu_seconds": time.process_time() - asked,
+            "wall_seconds": wall_seconds,
+            "first_seconds": self.first_seconds,
+            "read": readings,
+        }
+
+
+def _forget(path: str) -> None:
+    """Have the kernel drop a file's pages, so that what loads it is timed from cold."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(file)
+
+
+class NullClassifier(Classifier):
+    """Answers at once: what is timed then is the harness's own share of a latency."""
+
+    def __init__(self) -> None:
+        import numpy
+
+        self.first_seconds = 0.0
+        self._logits = numpy.zeros(3, numpy.float32)
+
+    def encode(self, text: str) -> list[int]:
+        return []
+
+    def invoke(self, *_: Any) -> tuple[Any, float]:
+        return self._logits, 0.0
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _delegate(interpreter: Any) -> str:
+    """The delegate in use, as far as the interpreter shows: delegated nodes of its first graph."""
+    details = getattr(interpreter, "_get_ops_details", None)
+    if details is None:
+        return "unknown"
+    nodes = sum(op["op_name"] == "DELEGATE" for op in details())
+    return f"XNNPACK ({nodes} partitions)" if nodes else "none"
+
+
+def environment() -> dict[str, str]:
+    """What an answer depends on besides the files."""
+    packages = {name: _version(name) for name in (*MODULES, "tokenizers", "numpy")}
+    return {"machine": platform.machine(), "python": platform.python_version()} | packages
+
+
+class RequestHandler:
+    """Takes requests, one method each, and keeps the one classifier."""
+
+    OPERATIONS = (
+        "memory",
+        "read",
+        "environment",
+        "overhead",
+        "privacy",
+        "load",
+        "classify",
+        "measure",
+    )
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.guard = Sandbox()
+        self._classifier: Classifier | None = None
+
+    @property
+    def classifier(self) -> Classifier:
+        if self._classifier is None:
+            raise StageError("worker", "nothing is loaded yet")
+        return self._classifier
+
+    def memory(self, reset_peak: bool = False) -> dict[str, Any]:
+        used = self._classifier.lengths_used if self._classifier else ()
+        return memory(reset_peak) | {"lengths_used": sorted(used)}
+
+    def read(self, path: str) -> str | None:
+        return read(path)
+
+    def environment(self) -> dict[str, str]:
+        return environment()
+
+    def overhead(self) -> float:
+        """Seconds of a query, end-to-end, that are the harness's own: the median of many."""
+        nothing = NullClassifier()
+        return sorted(nothing.answer("")[1] for _ in range(1001))[500]
+
+    def privacy(self) -> dict[str, Any]:
+        return self.guard.report()
+
+    def load(self, **request: Any) -> dict[str, Any]:
+        if self._classifier is not None:
+            raise StageError("worker", "a worker holds one classifier: start another")
+        self._classifier = Classifier(**request)
+        return self._classifier.about()
+
+    def classify(self, **request: Any) -> dict[str, Any]:
+        return self.classifier.classify(**request)
+
+    def measure(self, **request: Any) -> dict[str, Any]:
+        return self.classifier.measure(**request, beat=lambda: self.channel.send({"beat": True}))
+
+
+def serve(channel: Any) -> None:
+    """Answer requests until the caller closes the channel."""
+    # One text at a time: the tokenizer's own threads would only cost memory.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    desk = RequestHandler(channel)
+    for request in channel:
+        op = request.pop("op")
+        try:
+            if op not in desk.OPERATIONS:
+                raise StageError("worker", f"unknown request {op!r}")
+            channel.send({"ok": getattr(desk, op)(**request)})
+        except StageError as error:
+            channel.send({"error": error.stage, "message": str(error)})
+        except MemoryError:
+            channel.send({"error": "memory", "message": f"{op}: no memory left for Python"})
+        except Exception as error:  # a fault must not look like a dead worker
+            channel.send({"error": "worker", "message": f"{op}: {type(error).__name__}: {error}"})
+
+
+if __name__ == "__channelexec__":
+    serve(channel)  # type: ignore[name-defined]  # noqa: F821

@@ -1,0 +1,215 @@
+"""Bundles: all that a board needs to judge a candidate, in one file.
+
+A ZIP: the FlatBuffers and what is in them, tokenizer, configuration and reference outputs, the
+evaluation texts with their labels, and a manifest that names the SHA-256 of each and carries its
+own. Where it is opened, neither the weights nor the tools that made the FlatBuffers are needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from data.dataset import Dataset
+from data.splits import Splits
+from models.checkpoints.checkpoint import Checkpoint, read_config
+from models.checkpoints.hub import Source
+from models.checkpoints.reference_outputs import (
+    ReferenceOutputs,
+    digest,
+    file_sha256,
+    software_versions,
+)
+from models.errors import BundleError, ReferenceOutputsError
+from models.tflite import contents
+
+SCHEMA = 2
+MANIFEST = "manifest.json"
+# What zipfile raises of a file that is cut or has bits changed; RuntimeError of flags and methods.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+_AGAIN = "; write it again with `python -m models bundle`, or copy it again"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: `folder` holds its files, each as the manifest says."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def modes(self) -> list[str]:
+        """The modes that it has FlatBuffers of."""
+        return list(self.manifest["modes"])
+
+    def model_file(self, mode: str) -> Path:
+        """The FlatBuffer of a mode, what is in it recorded next to
+        (`models.tflite.contents.record`).
+
+        Raises:
+            BundleError: it was written without this mode.
+        """
+        if mode not in self.modes:
+            raise BundleError(
+                f"the bundle has {', '.join(self.modes)} and no {mode}: write it with "
+                f"`python -m models bundle --mode {mode}` as well"
+            )
+        return self.folder / "flatbuffers" / f"{mode}.tflite"
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The candidate, without its weights."""
+        path = self.folder / "checkpoint"
+        config, names = read_config(path)
+        source = Source(path, self.manifest["checkpoint"], from_hub=True)
+        return Checkpoint(source, config, names, self.manifest["weights_sha256"])
+
+    @property
+    def reference(self) -> Path:
+        """The folder of the accuracy reference's reference outputs."""
+        return self.folder / "reference"
+
+    @property
+    def dataset(self) -> Dataset:
+        """The evaluation texts."""
+        body: dict[str, Any] = json.loads((self.folder / "texts.json").read_text())
+        columns: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in body.items()
+        }
+        return Dataset(**columns)
+
+
+def write(
+    out: Path,
+    checkpoint: Checkpoint,
+    reference: Path,
+    splits: Splits,
+    model_files: Mapping[str, Path],
+) -> None:
+    """Write the bundle of a candidate and its FlatBuffers, by mode, next to `out`, then rename.
+
+    Raises:
+        ReferenceOutputsError: reference outputs are about other texts, or another checkpoint.
+        BundleError: `out` cannot be written; what was there is untouched.
+    """
+    dataset = splits.evaluation
+    checkpoint.reference_outputs().require(dataset, checkpoint.path)
+    ReferenceOutputs.load(reference / "reference_outputs.json").require(dataset)
+    columns = ("name", "texts", "labels", "label_names", "entities")
+    body = {name: value for name, value in asdict(dataset).items() if name in columns}
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    scratch = out.with_name(f".{out.name}.{os.getpid()}.files")
+    try:
+        scratch.mkdir(parents=True)
+        (scratch / "texts.json").write_text(json.dumps(body) + "\n")
+        files = {
+            "texts.json": scratch / "texts.json",
+            "reference/reference_outputs.json": reference / "reference_outputs.json",
+        }
+        for name in ("config.json", "tokenizer.json", "reference_outputs.json"):
+            files[f"checkpoint/{name}"] = checkpoint.path / name
+        for mode, path in model_files.items():
+            copy = scratch / f"{mode}.tflite"
+            copy.symlink_to(path.absolute())
+            files[f"flatbuffers/{copy.name}"] = copy
+            files[f"flatbuffers/{copy.name}.json"] = contents.record(copy)
+        manifest: dict[str, Any] = {
+            "schema": SCHEMA,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "checkpoint": checkpoint.name,
+            "weights_sha256": checkpoint.weights_sha256,
+            "dataset": splits.train.name,
+            "splits": splits.describe(),
+            "tools": software_versions("ai-edge-quantizer"),
+            "modes": list(model_files),
+            "files": {name: file_sha256(path) for name, path in files.items()},
+        }
+        manifest["sha256"] = digest(manifest)
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
+            bundle.writestr(MANIFEST, json.dumps(manifest, indent=1) + "\n")
+            for name, path in files.items():
+                bundle.write(path, name)
+        temporary.replace(out)
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def open_bundle(file: Path, root: Path) -> Bundle:
+    """The bundle in `file`, unpacked below `root` once, and verified each time.
+
+    Raises:
+        BundleError: no bundle, truncated, edited, of another schema, or at odds with itself.
+    """
+    try:
+        with zipfile.ZipFile(file) as packed:
+            manifest = _manifest(file, packed)
+            folder = root / "bundles" / manifest["sha256"][:24]
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(folder.name + ".lock")):
+                if not folder.exists():
+                    _unpack(packed, manifest, folder)
+                _verify(file, folder, manifest)
+    except FileNotFoundError:
+        raise BundleError(f"{file}: no such file") from None
+    except _DAMAGE as error:
+        raise BundleError(f"{file}: not a whole bundle: {error}{_AGAIN}") from None
+    except OSError as error:
+        raise BundleError(f"{file}: {error.strerror or error}") from error
+    return Bundle(folder, manifest)
+
+
+def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
+    try:
+        manifest = json.loads(packed.read(MANIFEST))
+        stated, schema = manifest.pop("sha256"), manifest["schema"]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise BundleError(f"{file}: not a bundle: {error!r} in {MANIFEST}") from None
+    if schema != SCHEMA:
+        raise BundleError(f"{file}: schema {schema}, this code reads {SCHEMA}{_AGAIN}")
+    if stated != digest(manifest):
+        raise BundleError(f"{file}: {MANIFEST} was edited{_AGAIN}")
+    named, present = {MANIFEST, *manifest["files"]}, packed.namelist()
+    if sorted(named) != sorted(present):
+        odd = ", ".join(sorted(named ^ set(present))) or "a file twice"
+        raise BundleError(f"{file}: manifest and files do not agree: {odd}{_AGAIN}")
+    return {**manifest, "sha256": stated}
+
+
+def _unpack(packed: zipfile.ZipFile, manifest: Mapping[str, Any], folder: Path) -> None:
+    temporary = folder.with_name(f"{folder.name}.unpacking")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        packed.extractall(temporary, manifest["files"])
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _verify(file: Path, folder: Path, manifest: Mapping[str, Any]) -> None:
+    for name, stated in manifest["files"].items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != stated:
+            shutil.rmtree(folder)
+            raise BundleError(f"{file}: {name} is not what was bundled{_AGAIN}")
+    bundle = Bundle(folder, manifest)
+    try:
+        reference_outputs, dataset = bundle.checkpoint.reference_outputs(), bundle.dataset
+        reference_outputs.require(dataset)
+        ReferenceOutputs.load(bundle.reference / "reference_outputs.json").require(dataset)
+    except ReferenceOutputsError as error:
+        raise BundleError(f"{file}: {error}") from None
+    if reference_outputs.weights_sha256 != manifest["weights_sha256"]:
+        raise BundleError(
+            f"{file}: its reference outputs are about other weights than its FlatBuffers{_AGAIN}"
+        )

@@ -1,0 +1,175 @@
+"""Reference outputs: what a model answered, text by text, so that it can be judged where it cannot
+run.
+
+Reference outputs holds logits, never only metrics: those are computed again against the texts it
+names by checksum. It carries a checksum of itself, so an edited reference outputs are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data.dataset import Dataset
+from data.metrics import scores
+from models.errors import ReferenceOutputsError
+
+SCHEMA = 2
+# What schema 1 called two fields.
+_RENAMED = {"corpus": "dataset", "tweets_sha256": "samples_sha256"}
+
+
+@dataclass(frozen=True)
+class ReferenceOutputs:
+    """The recorded answers of one checkpoint to one set of texts.
+
+    Attributes:
+        name: the checkpoint's.
+        weights_sha256, tokenizer_sha256: of the files that hold its weights and its tokenizer.
+        size_bytes: of the file that holds its weights.
+        parameters: how many numbers the model has.
+        dataset, samples_sha256: which texts were answered (`Dataset.checksum`).
+        label_names: the classes, in the order of the logits.
+        predictions: one class index a text.
+        logits: (texts, classes), float32, as PyTorch computed them.
+        provenance: the command, hyperparameters, splits and versions that made it.
+    """
+
+    name: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    size_bytes: int
+    parameters: int
+    dataset: str
+    samples_sha256: str
+    label_names: tuple[str, ...]
+    predictions: tuple[int, ...]
+    logits: tuple[tuple[float, ...], ...]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        checkpoint: Path,
+        *,
+        name: str,
+        parameters: int,
+        dataset: Dataset,
+        logits: list[list[float]],
+        provenance: dict[str, Any],
+    ) -> ReferenceOutputs:
+        """Reference outputs of ``logits``, one row for each of ``texts``, given by the
+        ``checkpoint``."""
+        rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
+        weights = checkpoint / "model.safetensors"
+        return cls(
+            name=name,
+            weights_sha256=file_sha256(weights),
+            tokenizer_sha256=file_sha256(checkpoint / "tokenizer.json"),
+            size_bytes=weights.stat().st_size,
+            parameters=parameters,
+            dataset=dataset.name,
+            samples_sha256=dataset.checksum(),
+            label_names=dataset.label_names,
+            predictions=tuple(row.index(max(row)) for row in rows),
+            logits=rows,
+            provenance=provenance,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the reference outputs next to ``path``, then rename: it is there whole or not at
+        all."""
+        body = json.loads(json.dumps(asdict(self)))
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps({"schema": SCHEMA, "sha256": digest(body), **body}) + "\n")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path, command: str | None = None) -> ReferenceOutputs:
+        """Read reference outputs; ``command`` records it, and is told where it has to be.
+
+        Raises:
+            ReferenceOutputsError: missing, not reference outputs, or edited since it was recorded.
+        """
+        record = command or f"python -m models record {path.parent}"
+        record_again = f"record it again: {record}"
+        try:
+            body = json.loads(path.read_text())
+            schema, stated = body.pop("schema"), body.pop("sha256")
+        except FileNotFoundError:
+            raise ReferenceOutputsError(
+                f"{path}: no reference outputs; this records them (environment: train; "
+                f"with the same --dataset): {record}"
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ReferenceOutputsError(
+                f"{path}: not reference outputs ({error!r}); {record_again}"
+            ) from None
+        if schema not in (1, SCHEMA):
+            raise ReferenceOutputsError(
+                f"{path}: schema {schema}, this code reads {SCHEMA}; {record_again}"
+            )
+        if stated != digest(body):
+            raise ReferenceOutputsError(f"{path}: edited since it was recorded; {record_again}")
+        body = {_RENAMED.get(key, key): value for key, value in body.items()}
+        for key in ("label_names", "predictions", "logits"):
+            body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
+        return cls(**body)
+
+    def require(self, dataset: Dataset, checkpoint: Path | None = None) -> None:
+        """Check that the reference outputs are about exactly these texts and classes, and this
+        checkpoint.
+
+        Raises:
+            ReferenceOutputsError: it is about others.
+        """
+        for file, recorded in (
+            ("model.safetensors", self.weights_sha256),
+            ("tokenizer.json", self.tokenizer_sha256),
+        ):
+            if checkpoint and file_sha256(checkpoint / file) != recorded:
+                raise ReferenceOutputsError(
+                    f"reference outputs of {self.name}: recorded with another {file}; record again"
+                )
+        if self.label_names != dataset.label_names:
+            raise ReferenceOutputsError(
+                f"reference outputs of {self.name}: labels {self.label_names}, "
+                f"texts {dataset.label_names}"
+            )
+        if self.samples_sha256 != dataset.checksum():
+            raise ReferenceOutputsError(
+                f"reference outputs of {self.name}: they are of other texts ({self.dataset}, "
+                f"{len(self.logits)}) than {dataset.name} ({len(dataset)}); record them on these"
+            )
+
+    def figures(self, dataset: Dataset) -> dict[str, Any]:
+        """What the model is and how it answers: name, parameters, bytes (of float32 weights, and of
+        them with Adam's two moments: 4 and 12 bytes a parameter), and `data.metrics.scores`."""
+        return {
+            "name": self.name,
+            "parameters": self.parameters,
+            "weights_bytes": 4 * self.parameters,
+            "training_checkpoint_bytes": 12 * self.parameters,
+            **scores(dataset, self.predictions),
+        }
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def software_versions(*packages: str) -> dict[str, str]:
+    """Installed versions of ``packages``."""
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """SHA-256 of what a JSON object says, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

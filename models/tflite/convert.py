@@ -1,0 +1,83 @@
+"""Checkpoint → TensorFlow graph → SavedModel → float32 FlatBuffer, one signature a length.
+
+TensorFlow is imported only to build: what is in the cache is found without importing it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+from common.cache import Artifact, Cache
+from models.checkpoints.checkpoint import MAX_TOKENS, Checkpoint
+from models.errors import ConvertError
+from models.tflite.contents import MODEL_FILE
+
+LENGTHS = (24, 40, 64, MAX_TOKENS)
+_SOURCES = (
+    "tflite/layers.py",
+    "architectures/bert.py",
+    "architectures/mobilebert.py",
+    "tflite/tf_module.py",
+    "tflite/convert.py",
+)
+
+
+def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
+    """The SavedModel of a checkpoint, one signature ``tokens_N`` for each of `LENGTHS`."""
+    here = Path(__file__).parents[1]
+    code = hashlib.sha256(b"".join((here / name).read_bytes() for name in _SOURCES)).hexdigest()
+    inputs = {
+        "weights": checkpoint.weights_sha256,
+        "config": json.dumps(checkpoint.config, sort_keys=True),
+        "tensorflow": _tensorflow_version(),
+        "lengths": LENGTHS,
+        "graph": code,
+    }
+
+    def build(folder: Path) -> None:
+        import tensorflow as tf
+
+        from models.tflite.tf_module import Classifier
+
+        classifier = Classifier(checkpoint, max(LENGTHS))
+        signatures = {f"tokens_{length}": classifier.signature(length) for length in LENGTHS}
+        tf.saved_model.save(classifier, str(folder / "saved_model"), signatures=signatures)
+
+    return cache.artifact("saved_model", inputs, build)
+
+
+def _tensorflow_version() -> str:
+    found = packages_distributions().get("tensorflow")  # that package, or tensorflow-cpu
+    if not found:
+        raise ConvertError("TensorFlow is not installed here: install the group build")
+    return version(found[0])
+
+
+def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
+    """The float32 FlatBuffer, which every other mode is made from; the slow step, taken once.
+
+    Raises:
+        ConvertError: TensorFlow Lite's converter refused, or returned nothing.
+    """
+    source = saved_model(checkpoint, cache)
+
+    def build(folder: Path) -> None:
+        import tensorflow as tf
+
+        keys = [f"tokens_{length}" for length in LENGTHS]
+        print(f"converting {checkpoint.name} for {', '.join(keys)}: about a minute", flush=True)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            str(source.path / "saved_model"), signature_keys=keys
+        )
+        try:
+            model_file = converter.convert()
+        except Exception as error:  # the converter raises its own many types
+            raise ConvertError(f"TensorFlow Lite's converter: {error}") from error
+        if not model_file:
+            raise ConvertError("TensorFlow Lite's converter returned an empty FlatBuffer")
+        (folder / MODEL_FILE).write_bytes(model_file)
+
+    return cache.artifact("float32", {"from": source.path.name}, build)

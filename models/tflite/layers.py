@@ -1,0 +1,110 @@
+"""What the BERT and MobileBERT graphs have in common: tensors of one text, shape (tokens, width).
+
+The batch is always one text, so the graphs carry no batch axis: every dense layer is a plain
+FULLY_CONNECTED, and the shapes are static.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+# Added to the score of a padding token. Less would be too little where a head scores all real
+# tokens of a text low: -65 was met. In int8 it is cut off far above (`quantizer.MASKED_BELOW`).
+MASKED = -90.0
+
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": tf.nn.relu,
+    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
+    "tanh": tf.tanh,
+}
+
+
+@tf.function(experimental_implements="embedding_matmul")
+def _embedding_lookup(table: Any, ids: Any) -> Any:
+    # The converter turns a function of this name into EMBEDDING_LOOKUP, whose table can be
+    # quantized; the body is what runs everywhere else.
+    return tf.gather(table, ids)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Named weights of a checkpoint (float32 variables in PyTorch's layout, out x in).
+
+    What is computed with a weight is named after it, in the float32 FlatBuffer too.
+    """
+
+    weights: Mapping[str, tf.Variable]
+
+    def embed(self, name: str, ids: Any) -> Any:
+        """Rows of a large table: (tokens,) int32 → (tokens, width)."""
+        with tf.name_scope(name):
+            table = tf.convert_to_tensor(self.weights[f"{name}.weight"])
+            return _embedding_lookup(table, ids)
+
+    def positions(self, name: str, mask: Any) -> Any:
+        """Rows of a position table: (tokens,) int32 mask → (tokens, width).
+
+        A token's position is the number of real tokens before it; padding, which nothing attends
+        to, repeats the last. Were it a plain range, every signature would carry float32 rows.
+        """
+        return self.embed(name, tf.maximum(tf.cumsum(mask) - 1, 0))
+
+    def token_types(self, name: str, types: Any) -> Any:
+        """Rows of the small table of token types: (tokens,) int32 → (tokens, width)."""
+        with tf.name_scope(name):
+            return tf.gather(self.weights[f"{name}.weight"], types)
+
+    def trigram(self, words: Any) -> Any:
+        """Each token with the one after and the one before it: (tokens, w) → (tokens, 3 w)."""
+        temporary = tf.pad(words, [[1, 1], [0, 0]])
+        return tf.concat([temporary[2:], words, temporary[:-2]], -1)
+
+    def dense(self, name: str, x: Any) -> Any:
+        """(tokens, in) → (tokens, out)."""
+        with tf.name_scope(name):
+            product = tf.matmul(x, self.weights[f"{name}.weight"], transpose_b=True)
+            return product + self.weights[f"{name}.bias"]
+
+    def layer_norm(self, name: str, x: Any, epsilon: float) -> Any:
+        """Normalise each token to mean 0 and variance 1, then scale and shift."""
+        with tf.name_scope(name):
+            mean = tf.reduce_mean(x, -1, keepdims=True)
+            variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)
+            normal = (x - mean) * tf.math.rsqrt(variance + epsilon)
+        return self.scale_shift(name, normal)
+
+    def scale_shift(self, name: str, x: Any) -> Any:
+        """MobileBERT's "no norm": scale and shift alone."""
+        with tf.name_scope(name):
+            return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+
+    def activate(self, function: str, x: Any) -> Any:
+        """An activation function by its name in ``config.json``."""
+        return _ACTIVATIONS[function](x)
+
+    def mask_bias(self, attention_mask: Any) -> Any:
+        """(tokens,) int32 of 1 and 0 → what is added to the scores: 0 and `MASKED`."""
+        return (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED
+
+    def attention(
+        self, name: str, query: Any, key: Any, value: Any, *, bias: Any, heads: int
+    ) -> Any:
+        """Scaled dot-product attention: three (tokens, width) → (tokens, width).
+
+        ``bias``, shape (tokens,), is added to the score of each key.
+        """
+        tokens, width = query.shape[0], query.shape[1] // heads
+
+        def split(x: Any) -> Any:
+            return tf.transpose(tf.reshape(x, (tokens, heads, -1)), (1, 0, 2))
+
+        with tf.name_scope(name):
+            scores = tf.matmul(split(query), split(key), transpose_b=True) / math.sqrt(width) + bias
+            context = tf.matmul(tf.nn.softmax(scores), split(value))
+            return tf.reshape(tf.transpose(context, (1, 0, 2)), (tokens, -1))
