@@ -2,6 +2,9 @@
 
 pytest_plugins = [
     "fixtures.recording",
+    "fixtures.expected_failures",
+    "fixtures.reporting",
+    "fixtures.progress",
     "fixtures.external_model",
     "fixtures.matrix",
     "fixtures.artifacts",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
@@ -32,6 +33,13 @@ START_S = 60.0
 SLOWEST = 200_000
 # Below the home of whoever logs in there.
 CACHE = ".cache/fit-for-device"
+
+
+class BoardProperty(StrEnum):
+    """What of a board an expected failure may depend on."""
+
+    EMULATED = "emulated"
+    NO_INT8_DOT_PRODUCT = "no_int8_dot_product"
 
 
 @dataclass(frozen=True)
