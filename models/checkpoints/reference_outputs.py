@@ -17,9 +17,11 @@ from typing import Any
 
 from data.dataset import Dataset
 from data.metrics import scores
+from models.checkpoints import weights
 from models.errors import ReferenceOutputsError
 
 SCHEMA = 2
+TOKENIZER = "tokenizer.json"
 # What schema 1 called two fields.
 _RENAMED = {"corpus": "dataset", "tweets_sha256": "samples_sha256"}
 
@@ -66,12 +68,11 @@ class ReferenceOutputs:
         """Reference outputs of ``logits``, one row for each of ``texts``, given by the
         ``checkpoint``."""
         rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
-        weights = checkpoint / "model.safetensors"
         return cls(
             name=name,
-            weights_sha256=file_sha256(weights),
-            tokenizer_sha256=file_sha256(checkpoint / "tokenizer.json"),
-            size_bytes=weights.stat().st_size,
+            weights_sha256=weights.sha256(checkpoint),
+            tokenizer_sha256=file_sha256(checkpoint / TOKENIZER),
+            size_bytes=weights.size(checkpoint),
             parameters=parameters,
             dataset=dataset.name,
             samples_sha256=dataset.checksum(),
@@ -128,14 +129,16 @@ class ReferenceOutputs:
         Raises:
             ReferenceOutputsError: it is about others.
         """
-        for file, recorded in (
-            ("model.safetensors", self.weights_sha256),
-            ("tokenizer.json", self.tokenizer_sha256),
-        ):
-            if checkpoint and file_sha256(checkpoint / file) != recorded:
-                raise ReferenceOutputsError(
-                    f"reference outputs of {self.name}: recorded with another {file}; record again"
-                )
+        if checkpoint:
+            for file, now, recorded in (
+                (weights.FILE, weights.sha256(checkpoint), self.weights_sha256),
+                (TOKENIZER, file_sha256(checkpoint / TOKENIZER), self.tokenizer_sha256),
+            ):
+                if now != recorded:
+                    raise ReferenceOutputsError(
+                        f"reference outputs of {self.name}: recorded with another {file}; "
+                        "record again"
+                    )
         if self.label_names != dataset.label_names:
             raise ReferenceOutputsError(
                 f"reference outputs of {self.name}: labels {self.label_names}, "
