@@ -176,8 +176,8 @@ def _label_names(
     source: str, config: dict[str, Any], names: tuple[str, ...], given: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The classes in the order of the logits: those that were given, or config.json's."""
+    classes = len(names) or len(config.get("label2id") or ()) or config.get("num_labels")
     if given is not None:
-        classes = len(names) or len(config.get("label2id") or ()) or config.get("num_labels")
         if len(set(given)) < len(given) or len(given) < 2 or classes not in (None, len(given)):
             raise CheckpointError(
                 f"{source}: --labels {','.join(given)} must name its {classes or 'two or more'} "
@@ -188,7 +188,7 @@ def _label_names(
         what = f"calls its classes {', '.join(names)}" if names else "has no id2label"
         raise CheckpointError(
             f"{source}: config.json {what}; name the classes in the order of the logits: "
-            f"--checkpoint {source} --labels {','.join('abcdefgh'[: len(names) or 3])}"
+            f"--checkpoint {source} --labels {','.join('abcdefghijklmnopqrstuvwxyz'[: classes or 3])}"
         )
     return names
 
