@@ -185,10 +185,11 @@ def _label_names(
             )
         return tuple(given)
     if not names or any(_UNNAMED.fullmatch(name) for name in names):
+        letters = ",".join("abcdefghijklmnopqrstuvwxyz"[: classes or 3])
         what = f"calls its classes {', '.join(names)}" if names else "has no id2label"
         raise CheckpointError(
             f"{source}: config.json {what}; name the classes in the order of the logits: "
-            f"--checkpoint {source} --labels {','.join('abcdefghijklmnopqrstuvwxyz'[: classes or 3])}"
+            f"--checkpoint {source} --labels {letters}"
         )
     return names
 
