@@ -154,12 +154,12 @@ def write_tokenizer(folder: Path, kind: str) -> Any:
     if kind in _ROBERTAS:
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        special = ["<s>", "<pad>", "</s>", "<unk>"]
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False)
     elif kind == "albert":
         made = Tokenizer(models.Unigram())
         made.pre_tokenizer = pre_tokenizers.Metaspace()
-        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         trainer = trainers.UnigramTrainer(
             vocab_size=200, special_tokens=special, unk_token="[UNK]", show_progress=False
         )
@@ -167,7 +167,7 @@ def write_tokenizer(folder: Path, kind: str) -> Any:
         made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
         made.normalizer = normalizers.BertNormalizer()
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         trainer = trainers.WordPieceTrainer(
             vocab_size=300, special_tokens=special, show_progress=False
         )

@@ -94,7 +94,7 @@ def _shards(folder: Path) -> None:
     where = {name: f"model-0000{i % 2 + 1}-of-00002.safetensors" for i, name in enumerate(tensors)}
     for file in set(where.values()):
         _save(folder, {n: t for n, t in tensors.items() if where[n] == file}, file)
-    (folder / weights.INDEX).write_text(json.dumps({"weight_map": where}))
+    (folder / weights.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}))
 
 
 def _padding_in_tokenizer(folder: Path) -> None:
@@ -245,3 +245,23 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"no model-00002-of-00002\.safetensors"):
         open_checkpoint(str(folder))
+
+
+@pytest.mark.parametrize("name", ["DataParallel", "gamma and beta", "shards", "few positions"])
+def test_reference_outputs_are_recorded_of_strangers(name: str, tmp_path: Path) -> None:
+    from data.splits import split
+    from models.training import train
+
+    kind, fields, edit, _ = STRANGERS[name]
+    folder, oracle = synthetic.write_checkpoint(tmp_path, kind, **fields)
+    if edit:
+        edit(folder)
+    splits = split(synthetic.dataset())
+    recorded = train.record_checkpoint(str(folder), splits)
+    tokenizer = train.AutoTokenizer.from_pretrained(folder)
+    text = tokenizer(splits.evaluation.texts[0], return_tensors="pt")
+    with torch.inference_mode():
+        expected = oracle(**text).logits.numpy()[0]
+    assert np.allclose(recorded.logits[0], expected, atol=1e-4)
+    checkpoint = open_checkpoint(str(folder))
+    checkpoint.reference_outputs().require(splits.evaluation, checkpoint.path)
