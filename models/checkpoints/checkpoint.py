@@ -62,11 +62,11 @@ class Checkpoint:
         return self.path / "tokenizer.json"
 
     def reference_outputs(self) -> ReferenceOutputs:
-        """What it answers in PyTorch, recorded.
+        """Its recorded logits in PyTorch.
 
         Raises:
-            ReferenceOutputsError: there is none, or it is no whole reference outputs; the message
-                says the command.
+            ReferenceOutputsError: there are none, or the file is damaged; the message says the
+                command.
         """
         return ReferenceOutputs.load(
             self.path / "reference_outputs.json", self.source.record_command

@@ -141,6 +141,6 @@ def _why(error: Exception, name: str, revision: str | None) -> str:
         case _:
             why = (
                 f"its download from {hub} broke off ({said}): run this again, files that arrived "
-                "whole are kept"
+                "complete are kept"
             )
     return why

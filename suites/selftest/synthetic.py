@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from common.framing import Framing
 from data.dataset import Dataset
 
 NAMES = ("negative", "neutral", "positive")
@@ -117,7 +118,7 @@ def write_checkpoint(
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     tokenizer = write_tokenizer(folder, kind)
-    special = {"pad_token_id": tokenizer.token_to_id("<pad>" if kind in _ROBERTAS else "[PAD]")}
+    special = {"pad_token_id": Framing(tokenizer).pad}
     if kind in _ROBERTAS:
         special["type_vocab_size"] = 1
     config = AutoConfig.for_model(
@@ -159,9 +160,9 @@ def write_tokenizer(folder: Path, kind: str) -> Any:
     elif kind == "albert":
         made = Tokenizer(models.Unigram())
         made.pre_tokenizer = pre_tokenizers.Metaspace()
-        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
         trainer = trainers.UnigramTrainer(
-            vocab_size=200, special_tokens=special, unk_token="[UNK]", show_progress=False
+            vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False
         )
     else:
         made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
