@@ -183,6 +183,11 @@ def _label_names(
                 f"{source}: --labels {','.join(given)} must name its {classes or 'two or more'} "
                 "classes once each, in the order of the logits"
             )
+        if sorted(given) == sorted(names) and tuple(given) != names:
+            raise CheckpointError(
+                f"{source}: --labels {','.join(given)} orders the classes of config.json "
+                f"otherwise ({','.join(names)}); leave it out, classes meet by name"
+            )
         return tuple(given)
     if not names or any(_UNNAMED.fullmatch(name) for name in names):
         letters = ",".join("abcdefghijklmnopqrstuvwxyz"[: classes or 3])

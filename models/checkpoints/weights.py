@@ -169,12 +169,27 @@ def _is_leftover(key: str, shapes: Mapping[str, tuple[int, ...]], base: str) -> 
 def _tensors(file: Path, places: Mapping[str, str]) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError, safe_open
 
+    found = {}
     try:
         with safe_open(file, "np") as tensors:
-            return {
-                name: tensors.get_tensor(key).astype(np.float32) for name, key in places.items()
-            }
-    except (SafetensorError, TypeError, KeyError) as error:
+            for name, key in places.items():
+                if tensors.get_slice(key).get_dtype() == "BF16":
+                    found[name] = _bfloat16(file, key)
+                else:
+                    found[name] = tensors.get_tensor(key).astype(np.float32)
+    except (SafetensorError, TypeError) as error:
         raise CheckpointError(
             f"{file}: cannot be read ({error}); fetch or train it again"
         ) from None
+    return found
+
+
+def _bfloat16(file: Path, key: str) -> np.ndarray:
+    """A tensor that numpy has no dtype for, float32: its bits are the upper half of float32's."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        about = json.loads(opened.read(size))[key]
+        begin, end = about["data_offsets"]
+        opened.seek(8 + size + begin)
+        bits = np.frombuffer(opened.read(end - begin), "<u2")
+    return (bits.astype(np.uint32) << 16).view(np.float32).reshape(about["shape"])

@@ -215,6 +215,13 @@ def test_what_is_not_judged_is_refused_in_one_sentence(
     assert "\n" not in str(error.value)
 
 
+def test_labels_do_not_reorder_what_config_json_names(tmp_path: Path) -> None:
+    folder, _ = synthetic.write_checkpoint(tmp_path, "bert")
+    with pytest.raises(CheckpointError, match="leave it out, classes meet by name"):
+        open_checkpoint(str(folder), synthetic.NAMES[::-1])
+    assert open_checkpoint(str(folder), synthetic.NAMES).label_names == synthetic.NAMES
+
+
 def test_labels_must_be_as_many_as_the_head_has(tmp_path: Path) -> None:
     folder, _ = synthetic.write_checkpoint(tmp_path, "bert")
     for labels in (("a", "b"), ("a", "b", "b")):
