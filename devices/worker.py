@@ -166,11 +166,65 @@ def memory(reset_peak: bool = False) -> dict[str, Any]:
     return usage
 
 
+class Framing:
+    """The token ids that open and close a text, and the one that pads it.
+
+    Attributes:
+        opening, closing: ids that the post-processor puts around a text; either may be empty.
+        pad: id that fills a signature behind a text.
+    """
+
+    PADS = ("[PAD]", "<pad>")
+    # Texts that one of any vocabulary knows a token of.
+    PROBES = ("a", "1", ".", "\u4e00")
+
+    def __init__(self, tokenizer: Any, pad: int | None = None) -> None:
+        """Read them from a `tokenizers.Tokenizer`, and turn off its own cutting and padding.
+
+        ``pad``: pad_token_id of config.json, if it is known.
+
+        Raises:
+            ValueError: no padding token is known.
+        """
+        own = (tokenizer.padding or {}).get("pad_token")
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        frame = tokenizer.encode("").ids
+        masks = (tokenizer.encode(text).special_tokens_mask for text in self.PROBES)
+        opening = next((mask.index(0) for mask in masks if 0 in mask), min(1, len(frame)))
+        self.opening, self.closing = frame[:opening], frame[opening:]
+        added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        names = (*self.PADS, own, *(name for name in added if "pad" in name.lower()))
+        known = (tokenizer.token_to_id(name) for name in names if name)
+        found = pad if pad is not None else next((n for n in known if n is not None), None)
+        if found is None:
+            raise ValueError("it names no padding token: add one to its added_tokens")
+        self.pad: int = found
+
+    def cut(self, ids: Sequence[int], length: int) -> list[int]:
+        """At most ``length`` ids of a framed text; one that is cut keeps its closing ids."""
+        if len(ids) <= length:
+            return list(ids)
+        return [*ids[: max(0, length - len(self.closing))], *self.closing][:length]
+
+    def filled(self, ids: Sequence[int], length: int) -> list[int]:
+        """Exactly ``length`` ids of a framed text: cut, or padded behind it."""
+        kept = self.cut(ids, length)
+        return [*kept, *[self.pad] * (length - len(kept))]
+
+
 class Classifier:
     """Text in, label out: a tokenizer and the signatures of one FlatBuffer, one for each length."""
 
     def __init__(
-        self, model_file: str, tokenizer: str, label_names: list[str], runtime: str, threads: int
+        self,
+        model_file: str,
+        tokenizer: str,
+        label_names: list[str],
+        runtime: str,
+        threads: int,
+        *,
+        pad: int | None = None,
     ) -> None:
         started = time.perf_counter()
         try:
@@ -206,16 +260,10 @@ class Classifier:
             self.tokenizer = Tokenizer.from_file(tokenizer)
         except Exception as error:
             raise StageError("load", f"{tokenizer} is no tokenizer.json: {error}") from error
-        # Whatever the file says: cutting and padding depend on the signature, and are done here.
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
-        empty = self.tokenizer.encode("").ids
-        pad = self.tokenizer.token_to_id("[PAD]")
-        if len(empty) != 2 or pad is None:
-            raise StageError(
-                "load", f"{tokenizer} must frame a text with [CLS] and [SEP], and know [PAD]"
-            )
-        self.sep, self.pad = empty[1], pad
+        try:
+            self.framing = Framing(self.tokenizer, pad)
+        except ValueError as error:
+            raise StageError("load", f"{tokenizer}: {error}") from error
         self.load_seconds = time.perf_counter() - started
         self.first_seconds: float | None = None
         self.lengths_used: set[int] = set()
@@ -294,7 +342,7 @@ class Classifier:
         return next((n for n in self.signatures if n >= tokens), max(self.signatures))
 
     def encode(self, text: str) -> list[int]:
-        """All token ids of a text, framed by [CLS] and [SEP], however many."""
+        """All token ids of a text with those that frame it, however many."""
         ids: list[int] = self.tokenizer.encode(text).ids
         return ids
 
@@ -307,17 +355,15 @@ class Classifier:
     ) -> tuple[Any, float]:
         """Logits [classes] of one text's token ids, and the seconds the interpreter alone took.
 
-        Ids beyond the length are cut off, and the last one kept becomes [SEP].
+        Ids beyond the length are cut off; those that close a text are kept.
         """
         length = length or self.length_for(len(ids))
         if length not in self.signatures:
             raise StageError("worker", f"no signature of {length}, only {list(self.signatures)}")
         run, inputs, output = self.signatures[length]
-        if len(ids) > length:
-            ids = [*ids[: length - 1], self.sep]
+        ids = self.framing.cut(ids, length)
         tensors = {name: self.numpy.zeros((1, length), of) for name, (_, of) in inputs.items()}
-        tensors["input_ids"][:] = self.pad
-        tensors["input_ids"][0, : len(ids)] = ids
+        tensors["input_ids"][0] = self.framing.filled(ids, length)
         tensors["attention_mask"][0, : len(ids)] = 1 if mask is None else mask[: len(ids)]
         if types is not None and "token_type_ids" in tensors:
             tensors["token_type_ids"][0, : len(ids)] = types[: len(ids)]

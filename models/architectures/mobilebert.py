@@ -1,16 +1,35 @@
-"""MobileBERT for sequence classification (Sun et al. 2020) as a plain TensorFlow inference graph.
+"""MobileBERT for sequence classification (Sun et al. 2020).
 
 Names and arithmetic are those of transformers' ``MobileBertForSequenceClassification``.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from models.architectures import bert
 
 if TYPE_CHECKING:
     from models.tflite.layers import Layers
 
-IMPLEMENTED: dict[str, tuple[Any, ...]] = {
+MODEL_TYPES = ("mobilebert",)
+BASE = "mobilebert"
+DEFAULTS: dict[str, Any] = {
+    **bert.DEFAULTS,
+    "hidden_size": 512,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 4,
+    "intermediate_size": 512,
+    "hidden_act": "relu",
+    "embedding_size": 128,
+    "intra_bottleneck_size": 128,
+    "num_feedforward_networks": 4,
+    "normalization_type": "no_norm",
+    "classifier_activation": True,
+}
+SUPPORTED: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("relu", "gelu"),
     "normalization_type": ("no_norm", "layer_norm"),
     "trigram_input": (True,),
@@ -19,10 +38,12 @@ IMPLEMENTED: dict[str, tuple[Any, ...]] = {
     "key_query_shared_bottleneck": (True,),
     "position_embedding_type": ("absolute",),
 }
+first_position = bert.first_position
+_LAYER = re.compile(r"(?P<layer>.*\.layer\.\d+)\.(?P<attention>attention|bottleneck)?")
 
 
-def parameter_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter, as a checkpoint must hold them."""
+def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter, as transformers saves it."""
     hidden, inner, table = (config[f"{n}_size"] for n in ("hidden", "intermediate", "embedding"))
     body = config["intra_bottleneck_size"]
     shapes: dict[str, tuple[int, ...]] = {}
@@ -59,7 +80,15 @@ def parameter_shapes(config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: Any) -> Any:
+def layer_group(name: str) -> str:
+    """What attends, or what feeds forward, of one encoder layer; else the layer's own name."""
+    found = _LAYER.match(name)
+    if not found:
+        return name
+    return f"{found['layer']}.{'attention' if found['attention'] else 'feed_forward'}"
+
+
+def logits(config: Mapping[str, Any], layers: Layers, ids: Any, mask: Any, types: Any) -> Any:
     """One text, three int32 tensors of shape (tokens,) → float32 logits (classes,)."""
     bias = layers.mask_bias(mask)
 
@@ -99,7 +128,7 @@ def logits(config: dict[str, Any], layers: Layers, ids: Any, mask: Any, types: A
     return layers.dense("classifier", first)[0]
 
 
-def _feed_forward(config: dict[str, Any], layer: str) -> list[str]:
+def _feed_forward(config: Mapping[str, Any], layer: str) -> list[str]:
     """The stacked feed-forward networks of a layer, in order; the last one has no number."""
     stacked = config["num_feedforward_networks"] - 1
     return [f"{layer}.ffn.{j}" for j in range(stacked)] + [layer]

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from models.architectures import architecture_of, positions, with_defaults
+from models.checkpoints import weights
 from models.checkpoints.hub import Source, locate
-from models.checkpoints.reference_outputs import ReferenceOutputs, file_sha256
+from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.errors import CheckpointError
 
 # The longest signature; what is longer is cut off, and counted.
 MAX_TOKENS = 128
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
-# What transformers assumes where a config is silent.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "bert": {"layer_norm_eps": 1e-12, "type_vocab_size": 2, "hidden_act": "gelu"},
-    "mobilebert": {
-        "layer_norm_eps": 1e-12,
-        "type_vocab_size": 2,
-        "hidden_act": "relu",
-        "embedding_size": 128,
-        "intra_bottleneck_size": 128,
-        "num_feedforward_networks": 4,
-        "normalization_type": "no_norm",
-        "classifier_activation": True,
-    },
-}
+# Rows that an embedding may have beyond the tokenizer: tables are padded to a round number.
+PADDED_ROWS = 1024
+_UNNAMED = re.compile(r"LABEL_\d+")
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Checkpoint:
         source: where it is.
         config: ``config.json`` with the library's defaults filled in.
         label_names: the classes, in the order of the logits.
-        weights_sha256: of ``model.safetensors``.
+        weights_sha256: of the files that hold its weights.
     """
 
     source: Source
@@ -60,96 +52,79 @@ class Checkpoint:
         return self.source.name
 
     @property
+    def positions(self) -> int:
+        """Tokens of the longest text that it can read."""
+        return positions(self.config)
+
+    @property
     def tokenizer(self) -> Path:
         """The tokenizer's file."""
         return self.path / "tokenizer.json"
 
     def reference_outputs(self) -> ReferenceOutputs:
-        """What it answers in PyTorch, recorded.
+        """Its recorded logits in PyTorch.
 
         Raises:
-            ReferenceOutputsError: there is none, or it is no whole reference outputs; the message
-                says the command.
+            ReferenceOutputsError: there are none, or the file is damaged; the message says the
+                command.
         """
         return ReferenceOutputs.load(
             self.path / "reference_outputs.json", self.source.record_command
         )
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Every parameter that the graph needs, float32, by its name in the file.
+        """Every parameter that the graph needs, float32, by its name in transformers.
 
         Raises:
             CheckpointError: truncated file, missing parameter, or one of another shape.
         """
-        from safetensors import SafetensorError, safe_open
-
-        file = self.path / "model.safetensors"
-        found: dict[str, np.ndarray] = {}
-        try:
-            with safe_open(file, "np") as tensors:
-                present = set(tensors.keys())
-                shapes = graph_of(self.config).parameter_shapes(self.config)
-                for name, shape in shapes.items():
-                    if name not in present:
-                        raise CheckpointError(f"{file}: no parameter {name}")
-                    found[name] = tensors.get_tensor(name).astype(np.float32)
-                    if found[name].shape != shape:
-                        raise CheckpointError(
-                            f"{file}: {name} is {found[name].shape}, config.json says {shape}"
-                        )
-                unused = sorted(n for n in present - set(shapes) if "position_ids" not in n)
-                if unused:
-                    raise CheckpointError(f"{file}: {unused[0]} has no place in the graph")
-        except SafetensorError as error:
-            raise CheckpointError(f"{file}: not whole ({error}); fetch or train it again") from None
-        return found
+        architecture = architecture_of(self.config)
+        shapes = architecture.parameter_shapes(self.config)
+        return weights.read(self.path, shapes, architecture.BASE)
 
 
-def open_checkpoint(source: str) -> Checkpoint:
+def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Checkpoint:
     """A fine-tuned checkpoint from a folder or a hub id (``org/name``, ``org/name@REVISION``).
 
+    Args:
+        source: where it is.
+        label_names: its classes, in the order of the logits, instead of those of config.json.
+
     Raises:
-        CheckpointError: nothing there, no classification head, a vocabulary that does not meet the
-            tokenizer, or a configuration that the graph does not implement.
+        CheckpointError: nothing there, a head that is not judged, classes without names, a
+            vocabulary that does not meet the tokenizer, or a configuration that is not implemented.
     """
     found = locate(source)
     path = found.path
     if not (path / "config.json").is_file():
         raise CheckpointError(f"{source}: no config.json; a checkpoint has {', '.join(FILES)}")
     config, names = read_config(path)
-    graph = graph_of(config)
-    architectures = config.get("architectures") or []
-    if not any(name.endswith("ForSequenceClassification") for name in architectures):
-        raise CheckpointError(
-            f"{source}: {', '.join(architectures) or 'a model'} without a classification head can "
-            f"be trained, not judged: python -m models finetune {source} --out DIR"
-        )
-    if missing := [name for name in FILES if not (path / name).is_file()]:
+    architecture = architecture_of(config)
+    _check_head(source, path, config)
+    missing = [name for name in FILES if name != weights.FILE and not (path / name).is_file()]
+    if not weights.files(path):
+        missing.append(weights.FILE)
+    if missing:
         raise CheckpointError(
             f"{source}: no {', '.join(missing)}; a checkpoint is judged as {', '.join(FILES)}. If "
             "transformers can read it, this writes such a copy: "
             f"python -m models record {found.said} --out DIR"
         )
-    if not names:
-        raise CheckpointError(f"{source}: config.json has no id2label; name the classes there")
-    for field, implemented in graph.IMPLEMENTED.items():
-        if field in config and config[field] not in implemented:
+    names = _label_names(source, config, names, label_names)
+    config["id2label"] = {str(i): name for i, name in enumerate(names)}
+    for field, values in architecture.SUPPORTED.items():
+        if field in config and config[field] not in values:
             raise CheckpointError(
                 f"{source}: config.json says {field} = {config[field]!r}; the graph implements "
-                f"{', '.join(map(repr, implemented))}"
+                f"{', '.join(map(repr, values))}"
             )
-    if config["max_position_embeddings"] < MAX_TOKENS:
-        raise CheckpointError(
-            f"{source}: {config['max_position_embeddings']} positions; the longest signature has "
-            f"{MAX_TOKENS} tokens"
-        )
-    _check_vocabulary(path, config)
-    return Checkpoint(found, config, names, file_sha256(path / "model.safetensors"))
+    config["vocab_size"] = _vocabulary(path, config)
+    return Checkpoint(found, config, names, weights.sha256(path))
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """``config.json`` in a folder, the library's defaults filled in, and the classes it names,
-    in the order of the logits.
+    in the order of the logits; none where it names none.
 
     Raises:
         CheckpointError: it is no JSON.
@@ -158,39 +133,91 @@ def read_config(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         config = json.loads((path / "config.json").read_text())
     except ValueError as error:
         raise CheckpointError(f"{path / 'config.json'}: not JSON ({error})") from None
-    config = {**_DEFAULTS.get(config.get("model_type"), {}), **config}
-    labels = config.get("id2label", {})
-    return config, tuple(labels[key] for key in sorted(labels, key=int))
+    config = with_defaults(config)
+    labels = config.get("id2label") or {}
+    return config, tuple(str(labels[key]) for key in sorted(labels, key=int))
 
 
-def parameter_count(config: dict[str, Any]) -> int:
+def _check_head(source: str, path: Path, config: dict[str, Any]) -> None:
+    """Refuse what does not choose one of several classes."""
+    architectures = config.get("architectures") or []
+    # A name of the author's own says nothing; then the file tells.
+    if not any(name.endswith("ForSequenceClassification") for name in architectures) and (
+        any("For" in name for name in architectures) or not _has_head(path, config)
+    ):
+        raise CheckpointError(
+            f"{source}: {', '.join(architectures) or 'a model'} without a classification head can "
+            f"be trained, not judged: python -m models finetune {source} --out DIR"
+        )
+    kind = config.get("problem_type")
+    if kind not in (None, "single_label_classification"):
+        said = f"config.json says problem_type = {kind!r}"
+    elif len(config.get("id2label") or ()) == 1 or config.get("num_labels") == 1:
+        said = "config.json has one label, which is a regression"
+    else:
+        return
+    raise CheckpointError(
+        f"{source}: {said}; judged are heads that choose one of two or more classes "
+        "(single_label_classification)"
+    )
+
+
+def _has_head(path: Path, config: dict[str, Any]) -> bool:
+    architecture = architecture_of(config)
+    shapes = architecture.parameter_shapes({"id2label": {}, **config})
+    head = {name for name in shapes if not name.startswith(f"{architecture.BASE}.")}
+    try:
+        return head <= weights.names(path, shapes, architecture.BASE)
+    except CheckpointError:
+        return False
+
+
+def _label_names(
+    source: str, config: dict[str, Any], names: tuple[str, ...], given: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The classes in the order of the logits: those that were given, or config.json's."""
+    classes = len(names) or len(config.get("label2id") or ()) or config.get("num_labels")
+    if given is not None:
+        if len(set(given)) < len(given) or len(given) < 2 or classes not in (None, len(given)):
+            raise CheckpointError(
+                f"{source}: --labels {','.join(given)} must name its {classes or 'two or more'} "
+                "classes once each, in the order of the logits"
+            )
+        if sorted(given) == sorted(names) and tuple(given) != names:
+            raise CheckpointError(
+                f"{source}: --labels {','.join(given)} orders the classes of config.json "
+                f"otherwise ({','.join(names)}); leave it out, classes meet by name"
+            )
+        return tuple(given)
+    if not names or any(_UNNAMED.fullmatch(name) for name in names):
+        letters = ",".join("abcdefghijklmnopqrstuvwxyz"[: classes or 3])
+        what = f"calls its classes {', '.join(names)}" if names else "has no id2label"
+        raise CheckpointError(
+            f"{source}: config.json {what}; name the classes in the order of the logits: "
+            f"--checkpoint {source} --labels {letters}"
+        )
+    return names
+
+
+def parameter_count(config: Mapping[str, Any]) -> int:
     """How many numbers a model of this configuration has."""
-    config = {**_DEFAULTS.get(config["model_type"], {}), **config}
-    shapes = graph_of(config).parameter_shapes(config)
+    config = with_defaults(config)
+    shapes = architecture_of(config).parameter_shapes(config)
     return sum(int(np.prod(shape)) for shape in shapes.values())
 
 
-def graph_of(config: dict[str, Any]) -> ModuleType:
-    """The module that builds the graph of this ``model_type``."""
-    from models.architectures import bert, mobilebert
-
-    kind = config.get("model_type")
-    graphs = {"bert": bert, "mobilebert": mobilebert}
-    if kind not in graphs:
-        raise CheckpointError(f"model_type {kind!r}: there is a graph for {', '.join(graphs)} only")
-    return graphs[kind]
-
-
-def _check_vocabulary(path: Path, config: dict[str, Any]) -> None:
+def _vocabulary(path: Path, config: dict[str, Any]) -> int:
+    """Rows of the embedding that the tokenizer can ask for."""
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
     except Exception as error:  # the library raises a bare Exception
         raise CheckpointError(f"{path / 'tokenizer.json'}: not a tokenizer ({error})") from None
-    words = tokenizer.get_vocab_size()
-    if words != config["vocab_size"]:
+    pieces = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if not pieces <= config["vocab_size"] <= min(pieces + PADDED_ROWS, 2 * pieces):
         raise CheckpointError(
-            f"{path}: tokenizer.json has {words} words, the embedding {config['vocab_size']}; "
-            "a checkpoint is judged with the tokenizer it was trained with"
+            f"{path}: tokenizer.json has {pieces} pieces, the embedding {config['vocab_size']} "
+            "rows; a checkpoint is judged with the tokenizer it was trained with"
         )
+    return pieces

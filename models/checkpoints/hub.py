@@ -13,16 +13,27 @@ from pathlib import Path
 
 from models.errors import CheckpointError
 
-# What a checkpoint consists of; a repository may hold much more.
+# What a tokenizer is made of, any one of them: a checkpoint has it ready as tokenizer.json, or
+# transformers makes it of the others.
+TOKENIZERS = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "bpe.codes",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+)
+# What a checkpoint consists of; a repository may hold much more, and none of its code is fetched.
 FILES = (
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
-    "tokenizer.json",
+    *TOKENIZERS,
+    "merges.txt",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.txt",
     "reference_outputs.json",
 )
 # PyTorch's own format, which older repositories hold instead of safetensors.
@@ -130,6 +141,6 @@ def _why(error: Exception, name: str, revision: str | None) -> str:
         case _:
             why = (
                 f"its download from {hub} broke off ({said}): run this again, files that arrived "
-                "whole are kept"
+                "complete are kept"
             )
     return why

@@ -1,8 +1,8 @@
-"""The model card that Hugging Face's hub shows: ``README.md``, made of reference outputs of
-recorded answers.
+"""The model card that Hugging Face's hub shows: ``README.md``, made of reference outputs.
 
-It says nothing that `models.checkpoints.reference_outputs.Card` does not hold or the texts do not
-give."""
+It says nothing that `models.checkpoints.reference_outputs.ReferenceOutputs` does not hold or the
+texts do not give.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(folder: Path, reference_outputs: ReferenceOutputs, dataset: Dataset) -
     measures with their bounds. Returns its path.
 
     Raises:
-        ReferenceOutputsError: the reference outputs are about other texts.
+        ReferenceOutputsError: the reference outputs are of other texts.
         OSError: it cannot be written.
     """
     reference_outputs.require(dataset)

@@ -1,8 +1,9 @@
-"""Reference outputs: what a model answered, text by text, so that it can be judged where it cannot
+"""Reference outputs: the logits of a model, text by text, so that it can be judged where it cannot
 run.
 
-Reference outputs holds logits, never only metrics: those are computed again against the texts it
-names by checksum. It carries a checksum of itself, so an edited reference outputs are refused."""
+The file holds logits, never only metrics: those are computed again from the texts, which it names
+by checksum. It carries a checksum of itself, so an edited file is refused.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +18,25 @@ from typing import Any
 
 from data.dataset import Dataset
 from data.metrics import scores
+from models.checkpoints import weights
 from models.errors import ReferenceOutputsError
 
 SCHEMA = 2
+TOKENIZER = "tokenizer.json"
 # What schema 1 called two fields.
 _RENAMED = {"corpus": "dataset", "tweets_sha256": "samples_sha256"}
 
 
 @dataclass(frozen=True)
 class ReferenceOutputs:
-    """The recorded answers of one checkpoint to one set of texts.
+    """The recorded logits of one checkpoint for one set of texts.
 
     Attributes:
         name: the checkpoint's.
         weights_sha256, tokenizer_sha256: of the files that hold its weights and its tokenizer.
         size_bytes: of the file that holds its weights.
         parameters: how many numbers the model has.
-        dataset, samples_sha256: which texts were answered (`Dataset.checksum`).
+        dataset, samples_sha256: which texts they are of (`Dataset.checksum`).
         label_names: the classes, in the order of the logits.
         predictions: one class index a text.
         logits: (texts, classes), float32, as PyTorch computed them.
@@ -63,15 +66,13 @@ class ReferenceOutputs:
         logits: list[list[float]],
         provenance: dict[str, Any],
     ) -> ReferenceOutputs:
-        """Reference outputs of ``logits``, one row for each of ``texts``, given by the
-        ``checkpoint``."""
+        """Make them of ``logits``, one row for each text, and the files of ``checkpoint``."""
         rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
-        weights = checkpoint / "model.safetensors"
         return cls(
             name=name,
-            weights_sha256=file_sha256(weights),
-            tokenizer_sha256=file_sha256(checkpoint / "tokenizer.json"),
-            size_bytes=weights.stat().st_size,
+            weights_sha256=weights.sha256(checkpoint),
+            tokenizer_sha256=file_sha256(checkpoint / TOKENIZER),
+            size_bytes=weights.size(checkpoint),
             parameters=parameters,
             dataset=dataset.name,
             samples_sha256=dataset.checksum(),
@@ -82,8 +83,7 @@ class ReferenceOutputs:
         )
 
     def save(self, path: Path) -> None:
-        """Write the reference outputs next to ``path``, then rename: it is there whole or not at
-        all."""
+        """Write next to ``path``, then rename: the file is complete or not there."""
         body = json.loads(json.dumps(asdict(self)))
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(json.dumps({"schema": SCHEMA, "sha256": digest(body), **body}) + "\n")
@@ -91,7 +91,7 @@ class ReferenceOutputs:
 
     @classmethod
     def load(cls, path: Path, command: str | None = None) -> ReferenceOutputs:
-        """Read reference outputs; ``command`` records it, and is told where it has to be.
+        """Read reference outputs; ``command`` is what an error says to record them again.
 
         Raises:
             ReferenceOutputsError: missing, not reference outputs, or edited since it was recorded.
@@ -122,20 +122,21 @@ class ReferenceOutputs:
         return cls(**body)
 
     def require(self, dataset: Dataset, checkpoint: Path | None = None) -> None:
-        """Check that the reference outputs are about exactly these texts and classes, and this
-        checkpoint.
+        """Check that they are of exactly these texts and classes, and of this checkpoint.
 
         Raises:
-            ReferenceOutputsError: it is about others.
+            ReferenceOutputsError: they are of others.
         """
-        for file, recorded in (
-            ("model.safetensors", self.weights_sha256),
-            ("tokenizer.json", self.tokenizer_sha256),
-        ):
-            if checkpoint and file_sha256(checkpoint / file) != recorded:
-                raise ReferenceOutputsError(
-                    f"reference outputs of {self.name}: recorded with another {file}; record again"
-                )
+        if checkpoint:
+            for file, now, recorded in (
+                (weights.FILE, weights.sha256(checkpoint), self.weights_sha256),
+                (TOKENIZER, file_sha256(checkpoint / TOKENIZER), self.tokenizer_sha256),
+            ):
+                if now != recorded:
+                    raise ReferenceOutputsError(
+                        f"reference outputs of {self.name}: recorded with another {file}; "
+                        "record again"
+                    )
         if self.label_names != dataset.label_names:
             raise ReferenceOutputsError(
                 f"reference outputs of {self.name}: labels {self.label_names}, "
@@ -148,8 +149,11 @@ class ReferenceOutputs:
             )
 
     def figures(self, dataset: Dataset) -> dict[str, Any]:
-        """What the model is and how it answers: name, parameters, bytes (of float32 weights, and of
-        them with Adam's two moments: 4 and 12 bytes a parameter), and `data.metrics.scores`."""
+        """Return its name, parameters, bytes and `data.metrics.scores`.
+
+        Bytes are those of float32 weights (4 a parameter) and of a training checkpoint with Adam's
+        two moments (12 a parameter).
+        """
         return {
             "name": self.name,
             "parameters": self.parameters,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from common.framing import Framing
 from data.dataset import Dataset
 from models.tflite.contents import Signature
 
@@ -40,22 +41,20 @@ def samples(signatures: Sequence[Signature], tokenizer: Path, texts: Sequence[st
     from tokenizers import Tokenizer
 
     encoder = Tokenizer.from_file(str(tokenizer))
-    encoder.no_padding()
-    encoder.no_truncation()
+    framing = Framing(encoder)
     encoded = sorted((e.ids for e in encoder.encode_batch(list(texts))), key=len, reverse=True)
     shown: Samples = {}
     for signature in signatures:
         (length,) = {shape[1] for _, shape in signature.inputs.values()}
         fitting = [ids for ids in encoded if len(ids) <= length]
-        cut = [[*ids[: length - 1], ids[-1]] for ids in encoded if len(ids) > length]
+        cut = [framing.cut(ids, length) for ids in encoded if len(ids) > length]
         chosen = (fitting + cut)[:A_LENGTH]
-        shown[signature.key] = [_inputs(ids, length) for ids in chosen]
+        shown[signature.key] = [_inputs(ids, framing, length) for ids in chosen]
     return shown
 
 
-def _inputs(ids: list[int], length: int) -> dict[str, np.ndarray]:
-    tokens = np.zeros((1, length), np.int32)
-    tokens[0, : len(ids)] = ids
+def _inputs(ids: list[int], framing: Framing, length: int) -> dict[str, np.ndarray]:
+    tokens = np.array([framing.filled(ids, length)], np.int32)
     real = np.zeros_like(tokens)
     real[0, : len(ids)] = 1
     return {"input_ids": tokens, "attention_mask": real, "token_type_ids": np.zeros_like(tokens)}

@@ -18,22 +18,28 @@ from models.tflite.contents import MODEL_FILE
 LENGTHS = (24, 40, 64, MAX_TOKENS)
 _SOURCES = (
     "tflite/layers.py",
-    "architectures/bert.py",
-    "architectures/mobilebert.py",
+    "architectures/*.py",
     "tflite/tf_module.py",
     "tflite/convert.py",
 )
 
 
+def lengths(checkpoint: Checkpoint) -> tuple[int, ...]:
+    """Tokens of each signature: `LENGTHS`, none beyond the checkpoint's positions."""
+    return tuple(sorted({min(length, checkpoint.positions) for length in LENGTHS}))
+
+
 def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
-    """The SavedModel of a checkpoint, one signature ``tokens_N`` for each of `LENGTHS`."""
+    """The SavedModel of a checkpoint, one signature ``tokens_N`` for each of its `lengths`."""
     here = Path(__file__).parents[1]
-    code = hashlib.sha256(b"".join((here / name).read_bytes() for name in _SOURCES)).hexdigest()
+    code = hashlib.sha256(
+        b"".join(f.read_bytes() for n in _SOURCES for f in sorted(here.glob(n)))
+    ).hexdigest()
     inputs = {
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
         "tensorflow": _tensorflow_version(),
-        "lengths": LENGTHS,
+        "lengths": lengths(checkpoint),
         "graph": code,
     }
 
@@ -42,8 +48,8 @@ def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
 
         from models.tflite.tf_module import Classifier
 
-        classifier = Classifier(checkpoint, max(LENGTHS))
-        signatures = {f"tokens_{length}": classifier.signature(length) for length in LENGTHS}
+        classifier = Classifier(checkpoint, max(lengths(checkpoint)))
+        signatures = {f"tokens_{n}": classifier.signature(n) for n in lengths(checkpoint)}
         tf.saved_model.save(classifier, str(folder / "saved_model"), signatures=signatures)
 
     return cache.artifact("saved_model", inputs, build)
@@ -67,7 +73,7 @@ def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
     def build(folder: Path) -> None:
         import tensorflow as tf
 
-        keys = [f"tokens_{length}" for length in LENGTHS]
+        keys = [f"tokens_{length}" for length in lengths(checkpoint)]
         print(f"converting {checkpoint.name} for {', '.join(keys)}: about a minute", flush=True)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             str(source.path / "saved_model"), signature_keys=keys

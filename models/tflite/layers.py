@@ -1,4 +1,4 @@
-"""What the BERT and MobileBERT graphs have in common: tensors of one text, shape (tokens, width).
+"""The layers that architectures are made of, in TensorFlow: one text, shape (tokens, width).
 
 The batch is always one text, so the graphs carry no batch axis: every dense layer is a plain
 FULLY_CONNECTED, and the shapes are static.
@@ -47,17 +47,23 @@ class Layers:
             table = tf.convert_to_tensor(self.weights[f"{name}.weight"])
             return _embedding_lookup(table, ids)
 
-    def positions(self, name: str, mask: Any) -> Any:
+    def positions(self, name: str, mask: Any, first: int = 0) -> Any:
         """Rows of a position table: (tokens,) int32 mask → (tokens, width).
 
-        A token's position is the number of real tokens before it; padding, which nothing attends
-        to, repeats the last. Were it a plain range, every signature would carry float32 rows.
+        A token's position is the number of real tokens before it, counted from row ``first``.
+        Padding, which nothing attends to, repeats the last. Were it a plain range, every signature
+        would carry float32 rows.
         """
-        return self.embed(name, tf.maximum(tf.cumsum(mask) - 1, 0))
+        return self.embed(name, tf.maximum(tf.cumsum(mask) - (1 - first), first))
 
     def token_types(self, name: str, types: Any) -> Any:
-        """Rows of the small table of token types: (tokens,) int32 → (tokens, width)."""
+        """Rows of the small table of token types: (tokens,) int32 → (tokens, width).
+
+        A table of one row answers (1, width), whatever the types.
+        """
         with tf.name_scope(name):
+            if self.weights[f"{name}.weight"].shape[0] == 1:
+                return tf.convert_to_tensor(self.weights[f"{name}.weight"])
             return tf.gather(self.weights[f"{name}.weight"], types)
 
     def trigram(self, words: Any) -> Any:
@@ -65,23 +71,26 @@ class Layers:
         temporary = tf.pad(words, [[1, 1], [0, 0]])
         return tf.concat([temporary[2:], words, temporary[:-2]], -1)
 
-    def dense(self, name: str, x: Any) -> Any:
-        """(tokens, in) → (tokens, out)."""
-        with tf.name_scope(name):
+    def dense(self, name: str, x: Any, *, scope: str | None = None) -> Any:
+        """(tokens, in) → (tokens, out).
+
+        ``scope`` names this use of the weight in the graph, where a weight has several.
+        """
+        with tf.name_scope(scope or name):
             product = tf.matmul(x, self.weights[f"{name}.weight"], transpose_b=True)
             return product + self.weights[f"{name}.bias"]
 
-    def layer_norm(self, name: str, x: Any, epsilon: float) -> Any:
+    def layer_norm(self, name: str, x: Any, epsilon: float, *, scope: str | None = None) -> Any:
         """Normalise each token to mean 0 and variance 1, then scale and shift."""
-        with tf.name_scope(name):
+        with tf.name_scope(scope or name):
             mean = tf.reduce_mean(x, -1, keepdims=True)
             variance = tf.reduce_mean(tf.math.squared_difference(x, mean), -1, keepdims=True)
             normal = (x - mean) * tf.math.rsqrt(variance + epsilon)
-        return self.scale_shift(name, normal)
+        return self.scale_shift(name, normal, scope=scope)
 
-    def scale_shift(self, name: str, x: Any) -> Any:
+    def scale_shift(self, name: str, x: Any, *, scope: str | None = None) -> Any:
         """MobileBERT's "no norm": scale and shift alone."""
-        with tf.name_scope(name):
+        with tf.name_scope(scope or name):
             return x * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
 
     def activate(self, function: str, x: Any) -> Any:

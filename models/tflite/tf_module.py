@@ -6,7 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.checkpoints.checkpoint import Checkpoint, graph_of
+from models.architectures import architecture_of
+from models.checkpoints.checkpoint import Checkpoint
 from models.tflite.layers import Layers
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -20,6 +21,7 @@ class Classifier(tf.Module):
         super().__init__()
         self._checkpoint = checkpoint
         weights = checkpoint.weights()
+        longest += architecture_of(checkpoint.config).first_position(checkpoint.config)
         for name, table in weights.items():
             if name.endswith("position_embeddings.weight"):
                 # No text reaches the positions past the longest.
@@ -30,10 +32,10 @@ class Classifier(tf.Module):
         self._layers = Layers(self._variables)
 
     def __call__(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> dict[str, Any]:
-        """Answer one text of static length."""
+        """Return the logits of one text of static length."""
         config = self._checkpoint.config
-        tweet = (tf.reshape(x, [-1]) for x in (input_ids, attention_mask, token_type_ids))
-        return {"logits": graph_of(config).logits(config, self._layers, *tweet)[tf.newaxis]}
+        text = (tf.reshape(x, [-1]) for x in (input_ids, attention_mask, token_type_ids))
+        return {"logits": architecture_of(config).logits(config, self._layers, *text)[tf.newaxis]}
 
     def signature(self, length: int) -> Any:
         """The concrete function for texts of ``length`` tokens."""

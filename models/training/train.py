@@ -39,10 +39,11 @@ from data.dataset import Dataset
 from data.metrics import accuracy, balanced_accuracy, scores
 from data.splits import Splits
 from data.unlabeled import UnlabeledTexts
-from models.checkpoints import model_card
+from models.architectures import architecture_of, architectures, positions, with_defaults
+from models.checkpoints import model_card, weights
 from models.checkpoints.checkpoint import FILES as JUDGED
 from models.checkpoints.checkpoint import MAX_TOKENS
-from models.checkpoints.hub import FILES, PICKLED, Source, locate
+from models.checkpoints.hub import FILES, PICKLED, TOKENIZERS, Source, locate
 from models.checkpoints.reference_outputs import (
     ReferenceOutputs,
     digest,
@@ -262,14 +263,26 @@ def _config(found: Source) -> Any:
 
 def _tokenizer(found: Source) -> Any:
     """Its tokenizer; without these files transformers would make one that knows no word."""
-    if not any((found.path / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        raise CheckpointError(f"{found.said}: no tokenizer.json and no vocab.txt; it needs either")
+    if not any((found.path / name).is_file() for name in TOKENIZERS):
+        raise CheckpointError(
+            f"{found.said}: no tokenizer.json and no vocab.txt; it needs one of "
+            f"{', '.join(TOKENIZERS)}"
+        )
     with _reading(found):
         return AutoTokenizer.from_pretrained(found.path)
 
 
-def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: Any) -> Any:
+def _model(
+    found: Source,
+    tokenizer: Any,
+    new: tuple[str, ...] = (),
+    *,
+    may_be_short: bool = False,
+    **config: Any,
+) -> Any:
     """Its classifier in float32; parameters whose names contain one of ``new`` may be missing.
+
+    ``may_be_short``: whether it may have fewer positions than `MAX_TOKENS`.
 
     Raises:
         CheckpointError: a file is not whole, a parameter is missing or of another shape, the
@@ -280,6 +293,15 @@ def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: A
             found.path, dtype=torch.float32, output_loading_info=True, **config
         )
     missing = sorted(n for n in info["missing_keys"] if not any(part in n for part in new))
+    settings = with_defaults(model.config.to_dict())
+    if missing and weights.files(found.path) and settings["model_type"] in architectures():
+        # Names that a wrapper made of transformers' own: read as they are judged.
+        architecture = architecture_of(settings)
+        shapes = architecture.parameter_shapes(settings)
+        if weights.names(found.path, shapes, architecture.BASE) >= shapes.keys():
+            read = weights.read(found.path, shapes, architecture.BASE)
+            model.load_state_dict({n: torch.tensor(v) for n, v in read.items()}, strict=False)
+            missing = []
     if missing:
         raise CheckpointError(
             f"{found.said}: its weights have no {missing[0]}, which config.json promises "
@@ -290,12 +312,19 @@ def _model(found: Source, tokenizer: Any, new: tuple[str, ...] = (), **config: A
             f"{found.said}: its tokenizer has {len(tokenizer)} words, its embedding "
             f"{model.config.vocab_size}; use the tokenizer that it was trained with"
         )
-    if (positions := getattr(model.config, "max_position_embeddings", MAX_TOKENS)) < MAX_TOKENS:
+    if (tokens := _longest(model)) < MAX_TOKENS and not may_be_short:
         raise CheckpointError(
-            f"{found.said}: it has {positions} positions, and texts are read up to {MAX_TOKENS} "
+            f"{found.said}: it has {tokens} positions, and texts are read up to {MAX_TOKENS} "
             "tokens; take a checkpoint of more"
         )
     return model
+
+
+def _longest(model: Any) -> int:
+    """Tokens of the longest text that it is asked."""
+    settings = with_defaults(model.config.to_dict())
+    known = settings["model_type"] in architectures()
+    return min(MAX_TOKENS, positions(settings)) if known else MAX_TOKENS
 
 
 def record(model: Any, tokenizer: Any, dataset: Dataset) -> list[list[float]]:
@@ -309,7 +338,7 @@ def record(model: Any, tokenizer: Any, dataset: Dataset) -> list[list[float]]:
             tokens = tokenizer(
                 [dataset.texts[i] for i in batch],
                 truncation=True,
-                max_length=MAX_TOKENS,
+                max_length=_longest(model),
                 padding=True,
                 return_tensors="pt",
             ).to(model.device)
@@ -594,7 +623,7 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
             f"say where: {found.record_command}"
         )
     _require_labels(found, splits.evaluation.label_names, "fine-tune it on these texts first")
-    laid_out = all((found.path / name).is_file() for name in JUDGED)
+    laid_out = (found.path / "tokenizer.json").is_file() and bool(weights.files(found.path))
     if out is None and not laid_out:
         raise CheckpointError(
             f"{checkpoint}: a checkpoint is judged as {', '.join(JUDGED)}, and not all are there; "
@@ -616,7 +645,7 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
                     shutil.copyfile(file, temporary / file.name)
         else:
             tokenizer = _tokenizer(found)
-            _model(found, tokenizer).save_pretrained(temporary)
+            _model(found, tokenizer, may_be_short=True).save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
         return _record_outputs(temporary, out.resolve().name, splits, provenance)
 
@@ -628,7 +657,7 @@ def _record_outputs(
     ``reference_outputs.json``."""
     found = Source(folder, str(folder), from_hub=False)
     tokenizer = _tokenizer(found)
-    model = _model(found, tokenizer)
+    model = _model(found, tokenizer, may_be_short=True)
     logits = record(model, tokenizer, splits.evaluation)
     if not all(map(math.isfinite, (x for row in logits for x in row))):
         raise CheckpointError(f"{name}: it answers with what is no number; train it again")

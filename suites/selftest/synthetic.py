@@ -1,11 +1,13 @@
-"""Made-up texts and tiny BERTs that can learn them: the words tell the class."""
+"""Made-up texts, whose words tell the class, and tiny checkpoints of every kind."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from common.framing import Framing
 from data.dataset import Dataset
 
 NAMES = ("negative", "neutral", "positive")
@@ -81,3 +83,101 @@ def write_bert(folder: Path, names: tuple[str, ...] = (), fillers: int = 60) -> 
         config.label2id = {name: i for i, name in enumerate(names)}
     (BertForSequenceClassification if names else BertModel)(config).save_pretrained(folder)
     return folder
+
+
+# The sizes of `write_checkpoint`, by model_type where they are called otherwise.
+_SIZES: dict[str, dict[str, int]] = {
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    },
+}
+_ROBERTAS = ("roberta", "xlm-roberta", "camembert")
+
+
+def write_checkpoint(
+    folder: Path, kind: str, names: tuple[str, ...] = NAMES, **fields: Any
+) -> tuple[Path, Any]:
+    """A small classifier of any ``model_type``, as a hub has it, whose logits are far apart.
+
+    RoBERTa and its relatives get byte pairs, ALBERT unigrams, all others word pieces.
+
+    Args:
+        folder: where to.
+        kind: the ``model_type``.
+        names: the classes of its head.
+        fields: of its configuration.
+
+    Returns:
+        The folder, and the PyTorch model.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    tokenizer = write_tokenizer(folder, kind)
+    special = {"pad_token_id": Framing(tokenizer).pad}
+    if kind in _ROBERTAS:
+        special["type_vocab_size"] = 1
+    config = AutoConfig.for_model(
+        kind,
+        **{
+            "vocab_size": tokenizer.get_vocab_size(),
+            "id2label": dict(enumerate(names)),
+            "label2id": {name: i for i, name in enumerate(names)},
+            **special,
+            **_SIZES.get(kind, _SIZES[""]),
+            **fields,
+        },
+    )
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "_embeddings." in name:
+                value.normal_(0, 1)
+            elif value.ndim == 2:
+                value.normal_(0, value.shape[1] ** -0.5)
+        head = getattr(model.classifier, "out_proj", model.classifier)
+        head.weight.mul_(3)
+    model.save_pretrained(folder)
+    return folder, model
+
+
+def write_tokenizer(folder: Path, kind: str) -> Any:
+    """The tokenizer.json of `write_checkpoint`, trained on `dataset`; returns the tokenizer."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    trainer: Any
+    opening, closing = ("<s>", "</s>") if kind in _ROBERTAS else ("[CLS]", "[SEP]")
+    if kind in _ROBERTAS:
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    elif kind == "albert":
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+        trainer = trainers.UnigramTrainer(
+            vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False
+        )
+    else:
+        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        made.normalizer = normalizers.BertNormalizer()
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=300, special_tokens=special, show_progress=False
+        )
+    made.train_from_iterator(dataset().texts, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        f"{opening} $A {closing}",
+        None,
+        [(token, made.token_to_id(token)) for token in (opening, closing)],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    made.save(str(folder / "tokenizer.json"))
+    return made

@@ -227,11 +227,15 @@ def test_a_truncated_safetensors_is_told(tmp_path: Path) -> None:
     [
         ({"architectures": ["MobileBertModel"]}, "python -m models finetune"),
         ({"architectures": None}, "without a classification head"),
-        ({"model_type": "gpt2"}, "there is a graph for"),
+        ({"model_type": "gpt2"}, "there is an architecture for"),
         ({"vocab_size": 30522}, "the tokenizer it was trained with"),
         ({"use_bottleneck_attention": True}, "use_bottleneck_attention = True"),
         ({"trigram_input": False}, "trigram_input = False"),
-        ({"max_position_embeddings": 64}, "64 positions"),
+        ({"problem_type": "multi_label_classification"}, "judged are heads that choose one"),
+        ({"problem_type": "regression"}, "judged are heads that choose one"),
+        ({"id2label": {"0": "LABEL_0"}}, "judged are heads that choose one"),
+        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}, "--labels a,b"),
+        ({"id2label": None}, "has no id2label; .* --labels a,b"),
     ],
 )
 def test_a_checkpoint_at_fault_is_told(tmp_path: Path, changes: dict, said: str) -> None:

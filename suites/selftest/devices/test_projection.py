@@ -11,7 +11,8 @@ from common.cache import Cache
 from devices.errors import DeviceError
 from devices.measurement.projection import by_instructions, by_roofline
 from devices.profile import profile, profiles
-from models.checkpoints.checkpoint import Checkpoint, graph_of
+from models.architectures import architecture_of
+from models.checkpoints.checkpoint import Checkpoint
 from models.modes import model_file
 from models.tflite.flops import operations
 
@@ -19,7 +20,7 @@ from models.tflite.flops import operations
 def arithmetic(config: dict[str, Any], tokens: int) -> int:
     """Twice the multiplications of MobileBERT, from its configuration: the tables are looked up,
     the head sees one token, the rest all of them, and attention each pair."""
-    shapes = graph_of(config).parameter_shapes(config)
+    shapes = architecture_of(config).parameter_shapes(config)
     dense = {k: v for k, v in shapes.items() if len(v) == 2 and "_embeddings." not in k}
     head = sum(a * b for k, (a, b) in dense.items() if "pooler" in k or k.startswith("classifier"))
     body = sum(a * b for a, b in dense.values()) - head

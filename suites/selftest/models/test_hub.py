@@ -184,7 +184,7 @@ def test_the_cache_serves_without_a_hub(offline: Said, workplace: Path) -> None:
         ("no id", "not a hub id (org/name, or org/name@REVISION)"),
         ("no revision", "the hub has no revision 'v2' of it: check the branch, tag or commit"),
         ("half", "broke off (RemoteProtocolError"),
-        ("half", "run this again, files that arrived whole are kept"),
+        ("half", "run this again, files that arrived complete are kept"),
         ("no folder", "say where: python -m models record org/judged@"),
         ("no head", "no classification head; fine-tune it on these texts first"),
     ],

@@ -18,7 +18,8 @@ from devices.errors import LoadError, SilentlyWrongError
 from devices.measurement.numerics import mean_logit_error, require_valid_outputs
 from fixtures.matrix import Target
 from fixtures.target import OpenWorker
-from models.checkpoints.checkpoint import Checkpoint, graph_of, open_checkpoint
+from models.architectures import architecture_of
+from models.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from models.errors import CheckpointError
 from models.modes import MODES, model_file
 from models.tflite.contents import MODEL_FILE, inspect
@@ -105,7 +106,7 @@ def _first_layer(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
     config = {**checkpoint.config, "num_hidden_layers": 1}
     with pytest.raises(CheckpointError, match=r"encoder\.layer\.1.* has no place in the graph"):
         dataclasses.replace(checkpoint, config=config).weights()
-    names = graph_of(config).parameter_shapes(config)
+    names = architecture_of(config).parameter_shapes(config)
     weights = load_file(checkpoint.path / "model.safetensors")
     save_file({name: weights[name] for name in names}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
