@@ -1,0 +1,410 @@
+"""Labelled texts of your own: a CSV, TSV, JSON or Parquet file, a folder of them, or a hub id.
+
+The splits are those that the source has: by a file's name or folder (``train.csv``,
+``data/test-00000-of-00001.parquet``) or by the hub's names. Columns are found by their usual names.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from data.dataset import POLARITY, Dataset, DatasetError
+from data.tables import DELIMITERS, Table, class_names, is_table, read_table
+
+TEXT_COLUMNS = ("text", "sentence", "content", "tweet", "review")
+LABEL_COLUMNS = ("label", "labels", "sentiment", "polarity", "target")
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "development"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_NO_TABLES = ("dataset_info", "dataset_infos", "dataset_dict", "state", "config", "package")
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+
+
+def _option(text: str) -> Any:
+    return field(default=None, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is read, and how."""
+
+    source: str
+    text: str | None = _option(f"the column of texts, by name or number; else {TEXT_COLUMNS}")
+    label: str | None = _option(f"the column of classes, by name or number; else {LABEL_COLUMNS}")
+    entity: str | None = _option("the column of what each text is about; else ('entity',)")
+    labels: str | None = _option(
+        "the classes in order, as negative/neutral/positive; of numbers from the lowest on. "
+        "Or value by value, as -1=negative/0=neutral/1=positive"
+    )
+    header: str | None = _option("none: the first row is a text, and columns go by number from 1")
+    delimiter: str | None = _option("comma, semicolon, tab, pipe or one character; else found")
+    encoding: str | None = _option("as cp1252; else a byte-order mark's, UTF-8 or cp1252")
+    revision: str | None = _option("of a hub id: a commit, tag or branch")
+
+    def typed(self, **more: str) -> str:
+        """Return what to type to have these options and ``more``."""
+        given = {
+            option.name: value
+            for option in fields(self)
+            if option.name != "source" and (value := getattr(self, option.name)) is not None
+        } | more
+        options = ",".join(f"{key}={value}" for key, value in given.items())
+        return f"--dataset {self.source}{':' if options else ''}{options}"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one split that have a text: its labels as written, None where there is none."""
+
+    texts: list[str]
+    values: list[str | None]
+    entities: list[str] | None
+    classes: tuple[str, ...]
+    where: str
+
+    def found(self) -> set[str]:
+        return {value for value in self.values if value is not None}
+
+
+def read(options: Options) -> Dataset | Mapping[str, Dataset]:
+    """Read labelled texts, in the splits of their source where it has any.
+
+    Returns:
+        One dataset, or one for each of "train", "validation" and "test" that has labels, at least
+        two. A split that hides its labels (none, or the same for each text) is left out.
+
+    Raises:
+        DatasetError: no such source, a column or a name of a class is missing, no labelled text.
+    """
+    met: Counter[str] = Counter()
+    tables = read_tables(options)
+    for table in tables.values():
+        met += table.met
+    rows = {name: _rows(table, options, name, tables) for name, table in tables.items()}
+    most = max(len(part.found()) for part in rows.values())
+    for name in [name for name, part in rows.items() if len(part.found()) < min(2, most)]:
+        met[f"texts of {name}, whose labels are hidden"] += len(rows.pop(name).texts)
+    if not any(part.found() for part in rows.values()):
+        count = sum(map(len, tables.values()))
+        raise DatasetError(
+            f"{options.source}: no text with both a text and a label among {count} rows; "
+            "name other columns with text=COLUMN,label=COLUMN"
+        )
+    names, index = _classes(list(rows.values()), options)
+    name = Path(options.source).stem if Path(options.source).exists() else options.source
+    unlabelled = sum(part.values.count(None) for part in rows.values())
+    unlabelled += sum(len(tables[split]) - len(part.texts) for split, part in rows.items())
+    met["rows without a text or a label, left out"] += unlabelled
+    counts = {what: count for what, count in met.items() if count}
+    parts = {split: _dataset(name, part, names, index, counts) for split, part in rows.items()}
+    return parts if len(parts) > 1 else next(iter(parts.values()))
+
+
+def read_tables(options: Options) -> dict[str, Table]:
+    """Read the tables of a source, by split; by "" where it has no splits.
+
+    Raises:
+        DatasetError: there is no such source, or it cannot be read.
+    """
+    if options.header not in (None, "none"):
+        raise DatasetError(f"header={options.header}: type header=none, or leave it out")
+    path = Path(options.source)
+    if path.is_file():
+        return {"": _read_file(path, options)}
+    if path.is_dir():
+        return _read_folder(path, options)
+    if is_table(path) or options.source.startswith((".", "/", "~")) or path.is_absolute():
+        raise DatasetError(f"{options.source}: no such file or folder; name one that is there")
+    return _read_hub(options)
+
+
+def text_column(table: Table, options: Options) -> list[str]:
+    """Return the texts of a table, "" where there is none.
+
+    Raises:
+        DatasetError: it has no column of texts.
+    """
+    return _texts(table.columns[_column(table, "text", options)])
+
+
+def _read_file(path: Path, options: Options) -> Table:
+    delimiter = options.delimiter
+    delimiter = DELIMITERS.get(delimiter or "", delimiter)
+    if delimiter is not None and len(delimiter) != 1:
+        raise DatasetError(
+            f"delimiter={delimiter}: type {', '.join(DELIMITERS)} or a single character"
+        )
+    header = options.header != "none"
+    return read_table(path, header=header, delimiter=delimiter, encoding=options.encoding)
+
+
+def _read_folder(folder: Path, options: Options) -> dict[str, Table]:
+    if (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file():
+        return _read_with_datasets(options, "load_from_disk", str(folder))
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and is_table(file) and not file.name.lower().endswith((".txt", ".txt.gz"))
+        if not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+        if file.name.split(".")[0] not in _NO_TABLES
+    ]
+    if not files:
+        raise DatasetError(
+            f"{folder}: it holds no table; put .csv, .tsv, .json, .jsonl or .parquet files there, "
+            "named train, validation and test if these are its splits"
+        )
+    of: dict[str, list[Path]] = {}
+    for file in files:
+        relative = file.relative_to(folder).with_suffix("").parts
+        split = next((s for part in reversed(relative) if (s := _split_named(part))), "")
+        of.setdefault(split, []).append(file)
+    left_out = of.pop("", []) if len(of) > 1 else []
+    tables = {
+        split: _joined([_read_file(file, options) for file in those], str(folder))
+        for split, those in of.items()
+    }
+    if left_out:
+        next(iter(tables.values())).met["files named for no split, left out"] += len(left_out)
+    return tables
+
+
+def _split_named(name: str) -> str:
+    """Return the split that a file, folder or hub split is named for, "" for none."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((split for split, names in _SPLITS.items() if {*names} & {*words}), "")
+
+
+def _read_hub(options: Options) -> dict[str, Table]:
+    name, _, config = options.source.partition(":")
+    how = {"name": config or None, "revision": options.revision}
+    return _read_with_datasets(options, "load_dataset", name, **how)
+
+
+def _read_with_datasets(
+    options: Options, function: str, source: str, **how: str | None
+) -> dict[str, Table]:
+    import datasets
+
+    try:
+        loaded = getattr(datasets, function)(source, **how)
+    except Exception as error:  # `datasets` raises its readers' own many types
+        configs = _configurations(source) if function == "load_dataset" else []
+        if len(configs) > 1 and how["name"] not in configs:
+            raise DatasetError(
+                f"{source}: it has the configurations {', '.join(configs)}; "
+                f"type --dataset {source}:{configs[0]}, or another of these"
+            ) from error
+        raise DatasetError(
+            f"{options.source}: neither a file or folder here nor readable from the hub: "
+            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+        ) from error
+    splits = dict(loaded.items()) if isinstance(loaded, dict) else {"": loaded}
+    of: dict[str, list[Table]] = {}
+    for split, rows in splits.items():
+        columns = {name: list(rows[name]) for name in rows.column_names}
+        of.setdefault(_split_named(split), []).append(Table(columns, class_names(rows.features)))
+    left_out = of.pop("", []) if len(of) > 1 else []
+    tables = {split: _joined(those, source) for split, those in of.items()}
+    if left_out:
+        count = sum(map(len, left_out))
+        next(iter(tables.values())).met["rows of other splits, left out"] += count
+    return tables
+
+
+def _configurations(source: str) -> list[str]:
+    import datasets
+
+    try:
+        return list(datasets.get_dataset_config_names(source))
+    except Exception:  # the error that led here is the one to show
+        return []
+
+
+def _joined(tables: Sequence[Table], where: str) -> Table:
+    first = tables[0]
+    for table in tables[1:]:
+        if table.columns.keys() != first.columns.keys() or table.class_names != first.class_names:
+            raise DatasetError(
+                f"{where}: files of one split have other columns: {', '.join(first.columns)} and "
+                f"{', '.join(table.columns)}; name the one file that is meant"
+            )
+    met: Counter[str] = Counter()
+    for table in tables:
+        met += table.met
+    columns = {name: [x for t in tables for x in t.columns[name]] for name in first.columns}
+    return Table(columns, first.class_names, met)
+
+
+def _rows(table: Table, options: Options, split: str, tables: Mapping[str, Table]) -> _Rows:
+    where = f"{options.source}, {split}" if split else options.source
+    if options.header is None:
+        _require_header(table, options)
+    texts = _texts(table.columns[_column(table, "text", options)])
+    labelled = _column(table, "label", options, required=split != "test" or len(tables) == 1)
+    entity = _column(table, "entity", options, required=options.entity is not None)
+    classes = table.class_names.get(labelled, ())
+    values: list[str | None] = [None] * len(texts)
+    if labelled:
+        if any(isinstance(value, list | dict) for value in table.columns[labelled]):
+            raise DatasetError(
+                f"{where}: its column {labelled} has several labels a text, which is not judged; "
+                "name a column with one label a text with label=COLUMN"
+            )
+        values = [_value(value, classes) for value in table.columns[labelled]]
+    kept = [i for i, text in enumerate(texts) if text.strip()]
+    found = Counter(value for value in values if value)
+    if len(found) > 50 and len(found) > len(kept) // 10:
+        raise DatasetError(
+            f"{where}: its column {labelled} has {len(found)} different values in {len(kept)} "
+            "rows, so they are no classes; name another column with label=COLUMN, of "
+            f"{', '.join(map(repr, table.columns))}"
+        )
+    entities = [str(value) for value in table.columns[entity]] if entity else None
+    return _Rows(
+        [texts[i] for i in kept],
+        [values[i] for i in kept],
+        None if entities is None else [entities[i] for i in kept],
+        tuple(name.strip().lower() for name in classes),
+        where,
+    )
+
+
+def _column(table: Table, role: str, options: Options, *, required: bool = True) -> str:
+    """Return the name of a column, "" where there is none and none is required."""
+    usual = {"text": TEXT_COLUMNS, "label": LABEL_COLUMNS, "entity": ("entity",)}[role]
+    there = list(table.columns)
+    folded = {name.strip().lower(): name for name in reversed(there)}
+    if asked := getattr(options, role):
+        if asked in there or asked.lower() in folded:
+            return asked if asked in there else folded[asked.lower()]
+        if asked.isdecimal() and 0 < int(asked) <= len(there):
+            return there[int(asked) - 1]
+        if not required:
+            return ""
+        raise DatasetError(
+            f"{options.source}: no column {asked}; its columns are {_shown(there)}; "
+            f"type {options.typed(**{role: 'COLUMN'})}"
+        )
+    for name in usual:
+        if name in folded:
+            return folded[name]
+    if not required:
+        return ""
+    raise DatasetError(
+        f"{options.source}: no column of {role}s that is named {', '.join(usual)}; it has "
+        f"{_shown(there)}; type {options.typed(**{role: 'COLUMN'})}, and header=none if these are "
+        "not names"
+    )
+
+
+def _shown(names: Iterable[str]) -> str:
+    """Columns' names, cut short: without a header they may be a text."""
+    return ", ".join(name if len(name) <= 24 else f"{name[:20]}..." for name in names)
+
+
+def _require_header(table: Table, options: Options) -> None:
+    """Raise DatasetError where the first row is a text with its label and not names of columns."""
+    names = list(table.columns)
+    known = {*TEXT_COLUMNS, *LABEL_COLUMNS, options.text, options.label}
+    if {name.strip().lower() for name in names} & known or {*names} & known:
+        return
+    again = [name for name in names if name.strip() and name in table.columns[name][:1000]]
+    if not again:
+        return
+    sample = {name: [str(x) for x in values[:1000]] for name, values in table.columns.items()}
+    text = max(names, key=lambda name: sum(map(len, sample[name])))
+    label = min(again, key=lambda name: (len(set(sample[name])) < 2, len(set(sample[name]))))
+    numbers = {"text": str(names.index(text) + 1), "label": str(names.index(label) + 1)}
+    raise DatasetError(
+        f"{options.source}: its first row names no columns, as {label!r} stands below it again; "
+        f"type {options.typed(header='none', **numbers)}"
+    )
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return ["" if value is None else str(value) for value in values]
+
+
+def _value(value: Any, classes: tuple[str, ...]) -> str | None:
+    """Return a label as written, in lower case; None where there is none or it is hidden."""
+    if classes and isinstance(value, int):
+        return classes[value].strip().lower() if 0 <= value < len(classes) else None
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    written = str(value).strip().lower()
+    if _NUMBER.fullmatch(written) and float(written).is_integer():
+        written = str(int(float(written)))
+    return written or None
+
+
+def _classes(parts: Sequence[_Rows], options: Options) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return the classes in order, and the class of each label as written."""
+    found = {value for part in parts for value in part.found()}
+    declared = tuple(dict.fromkeys(name for part in parts for name in part.classes))
+    numbers = all(_NUMBER.fullmatch(value) for value in found | {*declared})
+    values = list(declared) or sorted(found, key=float if numbers else None)
+    listed = ", ".join(values)
+    if len(found) < 2:
+        raise DatasetError(
+            f"{parts[0].where}: all its texts are of one class, {listed}; bring texts of two or "
+            "more, or name another column with label=COLUMN"
+        )
+    if options.labels is None and numbers:
+        names = "/".join(f"NAME{i}" for i in range(1, len(values) + 1))
+        more = "negative/neutral/positive" if len(values) == 3 else names
+        raise DatasetError(
+            f"{options.source}: its classes are the numbers {listed}; name them in that order, as "
+            f"{options.typed(labels=more)}"
+        )
+    if options.labels is None:
+        ordered = [name for name in POLARITY if name in found]
+        names_ = declared or tuple(ordered if found <= {*POLARITY} else values)
+        return names_, {name: i for i, name in enumerate(names_)}
+    given = [name.strip().lower() for name in options.labels.split("/")]
+    mapping = "/".join(f"{value}=NAME" for value in values)
+    if all("=" in piece for piece in given):
+        pairs = [tuple(map(str.strip, piece.split("=", 1))) for piece in given]
+        if lacking := sorted(found - {value for value, _ in pairs}):
+            raise DatasetError(
+                f"{options.source}: labels= names no class for {', '.join(lacking)}; "
+                f"type {options.typed(labels=mapping)}"
+            )
+        names_ = tuple(dict.fromkeys(name for _, name in pairs))
+        index = {value: names_.index(name) for value, name in pairs}
+    elif found <= {*given}:
+        names_, index = tuple(given), {name: i for i, name in enumerate(given)}
+    elif numbers and len(given) == len(values):
+        names_, index = tuple(given), {value: i for i, value in enumerate(values)}
+    else:
+        raise DatasetError(
+            f"{options.source}: labels= has {len(given)} names, and its classes are {listed}; "
+            f"name each, as {options.typed(labels=mapping)}"
+        )
+    if "" in names_ or len({*names_}) < max(2, len(names_)):
+        raise DatasetError(
+            f"{options.source}: labels={options.labels} is not two or more different names; "
+            f"type {options.typed(labels=mapping)}"
+        )
+    return names_, index
+
+
+def _dataset(
+    name: str, part: _Rows, names: tuple[str, ...], index: dict[str, int], met: dict[str, int]
+) -> Dataset:
+    kept = [(i, value) for i, value in enumerate(part.values) if value is not None]
+    return Dataset(
+        name,
+        tuple(part.texts[i] for i, _ in kept),
+        tuple(index[value] for _, value in kept),
+        names,
+        None if part.entities is None else tuple(part.entities[i] for i, _ in kept),
+        met=met,
+    )
