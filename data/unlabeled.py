@@ -18,12 +18,12 @@ class UnlabeledTexts:
 
     Attributes:
         texts: the texts, in the files' order.
-        said: the files, how many texts were kept of how many, and their SHA-256, for reference
-            outputs.
+        description: the files, how many texts were kept of how many, and their SHA-256, for the
+            provenance of a checkpoint.
     """
 
     texts: tuple[str, ...] = field(repr=False)
-    said: str
+    description: str
 
 
 def read_unlabeled(files: Sequence[Path], splits: Splits) -> UnlabeledTexts:
