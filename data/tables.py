@@ -132,7 +132,7 @@ def _encoding(content: bytes) -> str | None:
     if sample.count(0) > len(sample) // 5:  # UTF-16 without a mark: ASCII has a zero in each pair
         return "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
     bad = _undecodable(content, "utf-8", "")
-    beyond_ascii = sum(byte > 127 for byte in content)
+    beyond_ascii = len(content.translate(None, bytes(range(128))))
     if beyond_ascii - bad >= 2 * bad:  # each character takes two bytes or more, a bad byte is one
         return "utf-8"
     letters = sum(map(content.count, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))

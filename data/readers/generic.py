@@ -10,11 +10,11 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from data.dataset import POLARITY, Dataset, DatasetError
+from data.dataset import POLARITY, Dataset, DatasetError, stable_fraction
 from data.tables import DELIMITERS, Table, class_names, is_table, read_table
 
 TEXT_COLUMNS = ("text", "sentence", "content", "tweet", "review")
@@ -25,6 +25,7 @@ _SPLITS = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 _NO_TABLES = ("dataset_info", "dataset_infos", "dataset_dict", "state", "config", "package")
+MAX_CHARACTERS = 100_000_000  # near-duplicates of more take hours to find
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
@@ -47,6 +48,7 @@ class Options:
     header: str | None = _option("none: the first row is a text, and columns go by number from 1")
     delimiter: str | None = _option("comma, semicolon, tab, pipe or one character; else found")
     encoding: str | None = _option("as cp1252; else a byte-order mark's, UTF-8 or cp1252")
+    limit: str | None = _option("at most that many texts of each split, drawn by a hash")
     revision: str | None = _option("of a hub id: a commit, tag or branch")
 
     def typed(self, **more: str) -> str:
@@ -100,11 +102,13 @@ def read(options: Options) -> Dataset | Mapping[str, Dataset]:
         )
     names, index = _classes(list(rows.values()), options)
     name = Path(options.source).stem if Path(options.source).exists() else options.source
-    unlabelled = sum(part.values.count(None) for part in rows.values())
-    unlabelled += sum(len(tables[split]) - len(part.texts) for split, part in rows.items())
-    met["rows without a text or a label, left out"] += unlabelled
+    unlabeled = sum(part.values.count(None) for part in rows.values())
+    unlabeled += sum(len(tables[split]) - len(part.texts) for split, part in rows.items())
+    met["rows without a text or a label, left out"] += unlabeled
+    parts = {split: _dataset(name, part, names, index) for split, part in rows.items()}
+    parts = _limited(parts, options, met)
     counts = {what: count for what, count in met.items() if count}
-    parts = {split: _dataset(name, part, names, index, counts) for split, part in rows.items()}
+    parts = {split: replace(part, met=counts) for split, part in parts.items()}
     return parts if len(parts) > 1 else next(iter(parts.values()))
 
 
@@ -396,9 +400,7 @@ def _classes(parts: Sequence[_Rows], options: Options) -> tuple[tuple[str, ...],
     return names_, index
 
 
-def _dataset(
-    name: str, part: _Rows, names: tuple[str, ...], index: dict[str, int], met: dict[str, int]
-) -> Dataset:
+def _dataset(name: str, part: _Rows, names: tuple[str, ...], index: dict[str, int]) -> Dataset:
     kept = [(i, value) for i, value in enumerate(part.values) if value is not None]
     return Dataset(
         name,
@@ -406,5 +408,24 @@ def _dataset(
         tuple(index[value] for _, value in kept),
         names,
         None if part.entities is None else tuple(part.entities[i] for i, _ in kept),
-        met=met,
     )
+
+
+def _limited(parts: dict[str, Dataset], options: Options, met: Counter[str]) -> dict[str, Dataset]:
+    """Return at most ``limit`` texts of each split, the same ones on every machine."""
+    if options.limit is None:
+        size = sum(len(text) for part in parts.values() for text in part.texts)
+        if size > MAX_CHARACTERS:
+            raise DatasetError(
+                f"{options.source}: {size:,} characters take hours to search for "
+                f"near-duplicates; take a sample with {options.typed(limit='20000')}"
+            )
+        return parts
+    if not options.limit.isdecimal() or int(options.limit) < 1:
+        raise DatasetError(f"limit={options.limit}: type a whole number of texts, from 1 on")
+    limited = {}
+    for split, part in parts.items():
+        drawn = sorted(range(len(part)), key=lambda i: stable_fraction(part.texts[i], "limit"))
+        limited[split] = part.take(sorted(drawn[: int(options.limit)]))
+        met["texts beyond the limit, left out"] += len(part) - len(limited[split])
+    return limited

@@ -18,6 +18,7 @@ import pytest
 
 from data import readers
 from data.dataset import POLARITY, Dataset, DatasetError
+from data.readers import generic
 
 Row = tuple[str, ...]
 
@@ -431,6 +432,29 @@ def test_an_empty_folder_and_files_that_do_not_match_are_refused(tmp_path: Path)
     Form(("tweet", "label")).write(tmp_path / "b.csv")
     with pytest.raises(DatasetError, match="have other columns: text, label and tweet, label"):
         read_one(tmp_path)
+
+
+def test_a_limit_takes_the_same_sample_of_each_split(tmp_path: Path) -> None:
+    Form().write(tmp_path / "train.csv", ROWS[:40])
+    Form().write(tmp_path / "test.csv", ROWS[40:])
+    found = read_splits(f"{tmp_path}:limit=15")
+    assert {name: len(part) for name, part in found.items()} == {"train": 15, "test": 15}
+    assert found["train"].met == {"texts beyond the limit, left out": 30}
+    assert read_splits(f"{tmp_path}:limit=15") == found
+    fewer = read_splits(f"{tmp_path}:limit=5")["train"].texts
+    assert set(fewer) < set(found["train"].texts)
+    with pytest.raises(DatasetError, match="limit=few: type a whole number"):
+        read_splits(f"{tmp_path}:limit=few")
+
+
+def test_more_text_than_can_be_compared_is_refused_with_the_option_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generic, "MAX_CHARACTERS", 3000)
+    file = Form().write(tmp_path / "mine.csv")
+    with pytest.raises(DatasetError, match=rf"characters take hours .* {file}:limit=20000$"):
+        read_one(file)
+    assert len(read_one(f"{file}:limit=30")) == 30
 
 
 # The hub: what `datasets` is asked for and what comes of its answer
