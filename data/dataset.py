@@ -79,10 +79,13 @@ class Dataset:
         places = {name.strip().casefold(): index for index, name in enumerate(names)}
         own = [name.strip().casefold() for name in self.label_names]
         if len(places) != len(names) or set(own) != places.keys():
+            lacks = len(places) == len(names) and set(own) < places.keys()
             raise DatasetError(
                 f"{self.name}: its classes are {', '.join(self.label_names)}, and the checkpoint's "
-                f"are {', '.join(names)}; rename one of them, in the dataset with "
-                "--dataset ...:labels=VALUE=NAME/VALUE=NAME or in the checkpoint's config.json"
+                f"are {', '.join(names)}; "
+                + ("keep those without a text" if lacks else "rename the dataset's")
+                + ": add to --dataset the option labels="
+                + "/".join(names if lacks else [f"{name}=NAME" for name in self.label_names])
             )
         labels = tuple(places[own[label]] for label in self.labels)
         return replace(self, labels=labels, label_names=tuple(names))

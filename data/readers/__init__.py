@@ -1,10 +1,14 @@
 """Readers of labelled texts. Each file here is one: to add a reader is to add its file.
 
-A reader is a module with a frozen dataclass ``Options``, whose fields are strings with a ``help``
-in their metadata, and ``read(options)``, which returns a `Dataset` or, where the corpus has splits
-of its own, a `Dataset` by "train", "validation" and "test". The module's name is what ``--dataset``
-calls it, and the first line of its docstring stands in the help text. What is no reader's name is a
-file, a folder or a hub id (`data.readers.generic`).
+A reader is a module with two names:
+
+- ``Options``, a frozen dataclass of strings. A field's metadata has its ``help`` and, if the help
+  text is to show one, a ``value``.
+- ``read(options)``, which returns a `Dataset`. A corpus with splits of its own returns several, by
+  "train", "validation" and "test".
+
+``--dataset`` takes the module's name; the help text shows the first line of its docstring. Any other
+name is a file, a folder or a hub id (`data.readers.generic`).
 
     --dataset NAME
     --dataset NAME:key=value,key=value
@@ -13,11 +17,11 @@ file, a folder or a hub id (`data.readers.generic`).
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
-from pathlib import Path
 from typing import Any, Protocol, cast
 
 from data.dataset import Dataset, DatasetError
@@ -75,7 +79,8 @@ def parse(spec: str) -> tuple[Reader, Any]:
     Raises:
         DatasetError: an option is unknown, given twice, has no value, or is missing.
     """
-    found = None if Path(spec).exists() else re.search(r":(?=[a-z_]+=)", spec, re.IGNORECASE)
+    exists = os.path.exists(spec)  # noqa: PTH110 - Path.exists raises for a long name
+    found = None if exists else re.search(r":(?=[a-z_]+=)", spec, re.IGNORECASE)
     name, text = (spec[: found.start()], spec[found.end() :]) if found else (spec, "")
     named = name in NAMES
     reader = READERS[name if named else ANY_SOURCE]
@@ -95,7 +100,7 @@ def parse(spec: str) -> tuple[Reader, Any]:
         given[key] = value
     missing = [key for key, option in known.items() if _is_required(option) and key not in given]
     if missing:
-        needed = ",".join(f"{key}={_shape(key)}" for key in missing)
+        needed = ",".join(f"{key}={_value(known[key])}" for key in missing)
         raise DatasetError(
             f"{name} needs {', '.join(f'{key} ({_help(known[key])})' for key in missing)}; "
             f"type --dataset {name}:{needed}"
@@ -110,8 +115,8 @@ def describe() -> str:
         title = "FILE, FOLDER, ORG/DATA or ORG/DATA:CONFIG" if name == ANY_SOURCE else name
         lines.append(f"{title}: {(reader.__doc__ or '').strip().splitlines()[0]}")
         for key, option in _options_of(reader).items():
-            needed = ", required" if _is_required(option) else ""
-            lines.append(f"    {key}={_shape(key)}  {_help(option)}{needed}")
+            needed = " (required)" if _is_required(option) else ""
+            lines.append(f"    {key}={_value(option)}: {_help(option)}{needed}")
     return "\n".join(lines)
 
 
@@ -128,5 +133,5 @@ def _help(option: Field[Any]) -> str:
     return str(option.metadata.get("help", ""))
 
 
-def _shape(key: str) -> str:
-    return key.upper()
+def _value(option: Field[Any]) -> str:
+    return str(option.metadata.get("value", option.name.upper()))

@@ -29,8 +29,8 @@ MAX_CHARACTERS = 100_000_000  # near-duplicates of more take hours to find
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
-def _option(text: str) -> Any:
-    return field(default=None, metadata={"help": text})
+def _option(value: str, text: str) -> Any:
+    return field(default=None, metadata={"value": value, "help": text})
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,27 @@ class Options:
     """What is read, and how."""
 
     source: str
-    text: str | None = _option(f"the column of texts, by name or number; else {TEXT_COLUMNS}")
-    label: str | None = _option(f"the column of classes, by name or number; else {LABEL_COLUMNS}")
-    entity: str | None = _option("the column of what each text is about; else ('entity',)")
-    labels: str | None = _option(
-        "the classes in order, as negative/neutral/positive; of numbers from the lowest on. "
-        "Or value by value, as -1=negative/0=neutral/1=positive"
+    text: str | None = _option(
+        "COLUMN", f"the texts, by name or number; else {', '.join(TEXT_COLUMNS)}"
     )
-    header: str | None = _option("none: the first row is a text, and columns go by number from 1")
-    delimiter: str | None = _option("comma, semicolon, tab, pipe or one character; else found")
-    encoding: str | None = _option("as cp1252; else a byte-order mark's, UTF-8 or cp1252")
-    limit: str | None = _option("at most that many texts of each split, drawn by a hash")
-    revision: str | None = _option("of a hub id: a commit, tag or branch")
+    label: str | None = _option(
+        "COLUMN", f"their classes, by name or number; else {', '.join(LABEL_COLUMNS)}"
+    )
+    entity: str | None = _option("COLUMN", "what each text is about; else entity, if it is there")
+    labels: str | None = _option(
+        "NAME/NAME",
+        "the classes in order; names for numbers begin with the lowest. "
+        "Or names by value: -1=negative/0=neutral/1=positive",
+    )
+    header: str | None = _option("none", "the first row is a text; columns go by number from 1")
+    delimiter: str | None = _option(
+        "D", f"{', '.join(DELIMITERS)} or one character; else the one that fits"
+    )
+    encoding: str | None = _option(
+        "NAME", "as cp1251; else that of a byte-order mark, UTF-8 or cp1252"
+    )
+    limit: str | None = _option("N", "at most N texts of each split, drawn by a hash")
+    revision: str | None = _option("REVISION", "of a hub id: a commit, tag or branch")
 
     def typed(self, **more: str) -> str:
         """Return what to type to have these options and ``more``."""

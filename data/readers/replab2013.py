@@ -39,12 +39,15 @@ Key = tuple[str, str]  # entity_id, tweet_id: a text can be about two entities
 class Options:
     """Where the corpus is."""
 
-    root: str = field(metadata={"help": "the folder with its entities and training folders"})
+    root: str = field(
+        metadata={"value": "DIR", "help": "the folder with its entities and training folders"}
+    )
     text: str | None = field(
         default=None,
         metadata={
+            "value": "PATH",
             "help": "a file or folder of files (.tsv, .csv, .jsonl) with the columns tweet_id and "
-            "tweet_text; else ROOT/training/tweet_text"
+            "tweet_text; else ROOT/training/tweet_text",
         },
     )
 

@@ -509,7 +509,7 @@ def test_a_hub_id_without_its_configuration_says_which_there_are(
         ("mine.csv:text=a,label", "'label' is no option; type mine.csv:key=value"),
         ("mine.csv:text=a,text=b", "text is there twice"),
         ("mine.csv:source=a", "no option source"),
-        ("replab2013:text=a", r"replab2013 needs root .*; type --dataset replab2013:root=ROOT"),
+        ("replab2013:text=a", r"replab2013 needs root .*; type --dataset replab2013:root=DIR"),
     ],
 )
 def test_options_at_fault_are_one_sentence(spec: str, message: str) -> None:
@@ -522,6 +522,12 @@ def test_a_path_with_a_colon_is_a_path(tmp_path: Path) -> None:
     assert read_rows(read_one(file)) == ROWS
     _, options = readers.parse(r"C:\texts\mine.csv:label=verdict")
     assert (options.source, options.label) == (r"C:\texts\mine.csv", "verdict")
+
+
+def test_a_spec_longer_than_a_files_name_may_be(tmp_path: Path) -> None:
+    values = "/".join(f"class{i}=negative" for i in range(60))
+    _, options = readers.parse(f"{tmp_path}/mine.csv:labels={values}")
+    assert options.labels == values
 
 
 def test_the_help_names_each_reader_and_its_options() -> None:
@@ -551,7 +557,7 @@ def test_a_file_in_the_folder_is_a_reader(tmp_path: Path) -> None:
     try:
         room_module: types.ModuleType = __import__("added_readers")
         assert room_module.load("mine:first=a").texts == ("a", "b")
-        assert "mine: Two texts of mine.\n    first=FIRST  the first text, required" in (
+        assert "mine: Two texts of mine.\n    first=FIRST: the first text (required)" in (
             room_module.describe()
         )
     finally:

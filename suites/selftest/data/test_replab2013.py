@@ -265,7 +265,7 @@ def test_text_from_one_file_that_the_user_names(tmp_path: Path, suffix: str, enc
 
 
 def test_a_root_is_asked_for() -> None:
-    with pytest.raises(DatasetError, match=r"needs root .*; type --dataset replab2013:root=ROOT"):
+    with pytest.raises(DatasetError, match=r"needs root .*; type --dataset replab2013:root=DIR"):
         readers.load("replab2013")
 
 
@@ -408,7 +408,7 @@ def test_entity_mean_on_a_case_worked_by_hand() -> None:
     assert entity_mean(labels, [0, 1, 0, 0, 2], entities) == pytest.approx((2 / 4 + 1) / 2)
     assert entity_mean(labels, [0, 1, 0, -1, -1], entities) == pytest.approx((2 / 4 + 0) / 2)
     assert accuracy(labels, [0, 1, 0, 0, 2]) == pytest.approx(3 / 5)
-    with pytest.raises(DatasetError, match="do not meet"):
+    with pytest.raises(DatasetError, match="differ in shape"):
         entity_mean(labels, labels, entities[1:])
 
 

@@ -184,3 +184,11 @@ def test_classes_are_reordered_by_name_whatever_the_case() -> None:
 def test_other_classes_are_refused(names: list[str]) -> None:
     with pytest.raises(DatasetError, match="its classes are negative, neutral, positive, and the"):
         dataset(["a"]).reordered(names)
+
+
+def test_the_refusal_of_other_classes_says_what_to_type() -> None:
+    two = Dataset("mine", ("a", "b"), (0, 1), ("negative", "positive"))
+    with pytest.raises(DatasetError, match=r"option labels=positive/neutral/negative$"):
+        two.reordered(["positive", "neutral", "negative"])
+    with pytest.raises(DatasetError, match=r"option labels=negative=NAME/positive=NAME$"):
+        two.reordered(["bad", "good"])
