@@ -7,8 +7,8 @@ A reader is a module with two names:
 - ``read(options)``, which returns a `Dataset`. A corpus with splits of its own returns several, by
   "train", "validation" and "test".
 
-``--dataset`` takes the module's name; the help text shows the first line of its docstring. Any other
-name is a file, a folder or a hub id (`data.readers.generic`).
+``--dataset`` takes the module's name; the help text shows the first line of its docstring. Any
+other name is a file, a folder or a hub id (`data.readers.generic`).
 
     --dataset NAME
     --dataset NAME:key=value,key=value
