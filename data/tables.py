@@ -25,7 +25,6 @@ SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".txt")
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 _MARKS = {  # UTF-32's mark begins with UTF-16's
-    codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",

@@ -129,6 +129,13 @@ def test_a_quoted_text_of_several_lines_is_one_text(tmp_path: Path) -> None:
     assert read_rows(read_one(Form().write(tmp_path / "mine.csv", rows))) == rows
 
 
+def test_unquoted_commas_are_no_delimiters_of_a_table_with_semicolons(tmp_path: Path) -> None:
+    rows = [(f"one, two, three{', four' * (i % 3 == 0)}", POLARITY[i % 3]) for i in range(60)]
+    file = tmp_path / "mine.csv"
+    file.write_text("\n".join(["text;label", *map(";".join, rows)]))
+    assert read_rows(read_one(file)) == rows
+
+
 def test_excel_names_the_delimiter_in_a_first_line(tmp_path: Path) -> None:
     file = Form(delimiter=";", encoding="utf-8-sig").write(tmp_path / "mine.csv")
     file.write_bytes(b"sep=;\r\n" + file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
@@ -330,9 +337,9 @@ def _parquet(file: Path, labels: Sequence[int | None], names: Sequence[str]) -> 
 
 
 def test_a_class_labels_order_is_kept_and_a_hidden_label_is_no_class(tmp_path: Path) -> None:
-    file = _parquet(tmp_path / "mine.parquet", [0, -1, None, 1], ["spam", "ham"])
+    file = _parquet(tmp_path / "mine.parquet", [0, -1, None, 1], ["positive", "negative"])
     found = read_one(file)
-    assert (found.labels, found.label_names) == ((0, 1), ("spam", "ham"))
+    assert (found.labels, found.label_names) == ((0, 1), ("positive", "negative"))
     assert found.texts == ("text 0 mine", "text 3 mine")
     assert found.met == {"rows without a text or a label, left out": 2}
 
