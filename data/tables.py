@@ -31,6 +31,7 @@ _MARKS = {  # UTF-32's mark begins with UTF-16's
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _SAMPLE = 1 << 16  # bytes or characters that decide on an encoding or a delimiter
+_BY_CHANCE = 20  # so many lines of quoted texts may have equally many cells by chance
 _FOREIGN = 0.3  # cp1252 has fewer letters than that beyond ASCII in any language it is made for
 _ROWS_KEYS = ("data", "rows", "examples", "instances")  # where a JSON object keeps its rows
 
@@ -132,7 +133,7 @@ def _encoding(content: bytes) -> str | None:
         return "utf-16-le" if sample[1::2].count(0) > sample[::2].count(0) else "utf-16-be"
     bad = _undecodable(content, "utf-8", "")
     beyond_ascii = len(content.translate(None, bytes(range(128))))
-    if beyond_ascii - bad >= 2 * bad:  # each character takes two bytes or more, a bad byte is one
+    if beyond_ascii - bad >= 4 * bad:  # two characters or fewer for each bad byte
         return "utf-8"
     letters = sum(map(content.count, b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
     return None if beyond_ascii > _FOREIGN * (letters + beyond_ascii) else "cp1252"
@@ -179,19 +180,26 @@ def _csv_columns(
 
 def _csv_rows(text: str, path: Path, delimiter: str) -> list[list[str]]:
     """The rows, cut at quotes unless quotes are plain characters there."""
-    quoted = _parsed(text, path, delimiter, csv.QUOTE_MINIMAL)
+    quoted = _parsed(text, path, delimiter)
     if '"' not in text:
         return quoted
-    plain = _parsed(text, path, delimiter, csv.QUOTE_NONE)
+    plain = _parsed(text, path, delimiter, quoting=csv.QUOTE_NONE)
     # A lone quote at a text's start would swallow the rows up to the next one.
     swallowed = len(plain) > len(quoted) and len({len(row) for row in plain}) == 1
-    return plain if swallowed and len(plain[0]) > 1 else quoted
+    if not swallowed or len(plain[0]) < 2:
+        return quoted
+    if len(plain) > _BY_CHANCE:
+        return plain
+    try:
+        return _parsed(text, path, delimiter, strict=True)
+    except DatasetError:
+        return plain
 
 
-def _parsed(text: str, path: Path, delimiter: str, quoting: Any) -> list[list[str]]:
+def _parsed(text: str, path: Path, delimiter: str, **how: Any) -> list[list[str]]:
     csv.field_size_limit(sys.maxsize)
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, **how)
         return [row for row in reader if row]
     except (csv.Error, TypeError) as error:
         raise DatasetError(

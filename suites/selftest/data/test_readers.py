@@ -115,10 +115,15 @@ def test_a_tsv_is_cut_at_tabs_and_entities_are_read(tmp_path: Path) -> None:
     assert found.entities == ("A", "B")
 
 
-def test_quotes_that_are_plain_characters_swallow_no_row(tmp_path: Path) -> None:
-    """As tweets stand in a TSV: a text may begin with a quote that does not end."""
+@pytest.mark.parametrize(
+    ("before", "last"), [(0, '"open at another'), (20, '"open at another'), (20, 'closed"')]
+)
+def test_quotes_that_are_plain_characters_swallow_no_row(
+    tmp_path: Path, before: int, last: str
+) -> None:
+    """As tweets are in a TSV: a text may begin with a quote that does not end."""
     file = tmp_path / "mine.tsv"
-    texts = ['"open at one', "in between", '"open at another', '"closed"']
+    texts = [*(f"text {i}" for i in range(before)), '"open at one', "in between", last, "one more"]
     lines = [f"{text}\t{POLARITY[i % 2]}" for i, text in enumerate(texts)]
     file.write_text("\n".join(["text\tlabel", *lines]))
     assert read_one(file).texts == tuple(texts)
