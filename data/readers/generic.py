@@ -145,7 +145,13 @@ def text_column(table: Table, options: Options) -> list[str]:
     Raises:
         DatasetError: it has no column of texts.
     """
-    return _texts(table.columns[_column(table, "text", options)])
+    name = _column(table, "text", options)
+    if any(isinstance(value, list | dict) for value in table.columns[name]):
+        raise DatasetError(
+            f"{options.source}: its column {name} holds no plain texts; name another with "
+            f"text=COLUMN, of {_shown(table.columns)}"
+        )
+    return ["" if value is None else str(value) for value in table.columns[name]]
 
 
 def _read_file(path: Path, options: Options) -> Table:
@@ -215,9 +221,10 @@ def _read_with_datasets(
                 f"{source}: it has the configurations {', '.join(configs)}; "
                 f"type --dataset {source}:{configs[0]}, or another of these"
             ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DatasetError(
-            f"{options.source}: neither a file or folder here nor readable from the hub: "
-            f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+            f"{options.source}: no file or folder here, and `datasets` cannot load it ({reason}); "
+            "check the name, or bring the texts as a file"
         ) from error
     splits = dict(loaded.items()) if isinstance(loaded, dict) else {"": loaded}
     of: dict[str, list[Table]] = {}
@@ -260,7 +267,7 @@ def _rows(table: Table, options: Options, split: str, tables: Mapping[str, Table
     where = f"{options.source}, {split}" if split else options.source
     if options.header is None:
         _require_header(table, options)
-    texts = _texts(table.columns[_column(table, "text", options)])
+    texts = text_column(table, options)
     labelled = _column(table, "label", options, required=split != "test" or len(tables) == 1)
     entity = _column(table, "entity", options, required=options.entity is not None)
     classes = table.class_names.get(labelled, ())
@@ -274,11 +281,11 @@ def _rows(table: Table, options: Options, split: str, tables: Mapping[str, Table
         values = [_value(value, classes) for value in table.columns[labelled]]
     kept = [i for i, text in enumerate(texts) if text.strip()]
     found = Counter(value for value in values if value)
-    if len(found) > 50 and len(found) > len(kept) // 10:
+    if len(found) > 50 and len(found) > len(kept) // 2:
         raise DatasetError(
             f"{where}: its column {labelled} has {len(found)} different values in {len(kept)} "
             "rows, so they are no classes; name another column with label=COLUMN, of "
-            f"{', '.join(map(repr, table.columns))}"
+            f"{_shown(table.columns)}"
         )
     entities = [str(value) for value in table.columns[entity]] if entity else None
     return _Rows(
@@ -342,10 +349,6 @@ def _require_header(table: Table, options: Options) -> None:
     )
 
 
-def _texts(values: Iterable[Any]) -> list[str]:
-    return ["" if value is None else str(value) for value in values]
-
-
 def _value(value: Any, classes: tuple[str, ...]) -> str | None:
     """Return a label as written, in lower case; None where there is none or it is hidden."""
     if classes and isinstance(value, int):
@@ -374,7 +377,7 @@ def _classes(parts: Sequence[_Rows], options: Options) -> tuple[tuple[str, ...],
         names = "/".join(f"NAME{i}" for i in range(1, len(values) + 1))
         more = "negative/neutral/positive" if len(values) == 3 else names
         raise DatasetError(
-            f"{options.source}: its classes are the numbers {listed}; name them in that order, as "
+            f"{options.source}: its classes are the numbers {listed}; name them in that order: type "
             f"{options.typed(labels=more)}"
         )
     if options.labels is None:
@@ -399,7 +402,7 @@ def _classes(parts: Sequence[_Rows], options: Options) -> tuple[tuple[str, ...],
     else:
         raise DatasetError(
             f"{options.source}: labels= has {len(given)} names, and its classes are {listed}; "
-            f"name each, as {options.typed(labels=mapping)}"
+            f"name each: type {options.typed(labels=mapping)}"
         )
     if "" in names_ or len({*names_}) < max(2, len(names_)):
         raise DatasetError(

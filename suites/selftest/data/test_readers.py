@@ -255,6 +255,7 @@ def test_columns_are_named_by_option(tmp_path: Path) -> None:
         ("j.csv:delimiter=dots", "text,label\n", "type comma, semicolon, tab, pipe or a single"),
         ("k.csv:header=yes", "text,label\n", "type header=none, or leave it out"),
         ("l.jsonl", '{"text": "x", "label": [1, 2]}', "several labels a text, which is not judged"),
+        ("m.jsonl", '{"text": ["a"], "label": "x"}', "its column text holds no plain texts"),
     ],
 )
 def test_a_file_at_fault_is_one_sentence(
@@ -313,7 +314,7 @@ def test_numbers_are_classes_once_they_are_named(
 ) -> None:
     value = {label: str(number) for label, number in zip(POLARITY, numbers, strict=True)}
     file = Form().write(tmp_path / "mine.csv", [(text, value[label]) for text, label in ROWS])
-    advice = rf"type|{file}:labels=negative/neutral/positive$"
+    advice = rf"type --dataset {file}:labels=negative/neutral/positive$"
     with pytest.raises(DatasetError, match=advice) as refusal:
         read_one(file)
     assert ", ".join(str(int(number)) for number in numbers) in str(refusal.value)
@@ -506,7 +507,7 @@ def test_a_hub_id_without_its_configuration_says_which_there_are(
 ) -> None:
     with pytest.raises(DatasetError, match="small, large; type --dataset org/several:small"):
         read_splits("org/several")
-    with pytest.raises(DatasetError, match=r"from the hub: a config name is missing$"):
+    with pytest.raises(DatasetError, match=r"cannot load it \(a config name is missing\); "):
         read_splits("org/none:medium")
 
 
