@@ -352,7 +352,7 @@ def test_a_class_labels_order_is_kept_and_a_hidden_label_is_no_class(tmp_path: P
 
 def test_class_labels_that_are_numbers_are_named_by_option(tmp_path: Path) -> None:
     file = _parquet(tmp_path / "mine.parquet", [0, 1, 1], ["0", "1"])
-    with pytest.raises(DatasetError, match="its classes are the numbers 0, 1; name them"):
+    with pytest.raises(DatasetError, match="its classes are the numbers 0, 1; name them in order"):
         read_one(file)
     assert read_one(f"{file}:labels=no/yes").counts() == {"no": 1, "yes": 2}
 
