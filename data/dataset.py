@@ -1,4 +1,4 @@
-"""A dataset of labelled texts in plain Python values: what every other room is handed."""
+"""A dataset of labelled texts in plain Python values: what readers return and others take."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Dataset:
 
     Attributes:
         name: what the report calls them.
-        texts: one string a text, as its author wrote it.
-        labels: one index into ``label_names`` a text.
+        texts: the texts, as their authors wrote them.
+        labels: an index into ``label_names`` for each text.
         label_names: the classes, in the order of a classifier's logits.
         entities: the company each text is about, where the source says.
         ids: the texts' own ids, where the source says. One text can be about two companies, so
@@ -55,7 +55,7 @@ class Dataset:
         return len(self.texts)
 
     def take(self, indices: Sequence[int], name: str | None = None) -> Dataset:
-        """The texts at ``indices``, in that order."""
+        """Return the texts at ``indices``, in that order."""
         columns = ("texts", "labels", "entities", "ids", "times", "origins")
         given = {c: values for c in columns if (values := getattr(self, c)) is not None}
         taken: dict[str, Any] = {
@@ -64,20 +64,44 @@ class Dataset:
         return replace(self, name=name or self.name, **taken)
 
     def counts(self) -> dict[str, int]:
-        """Texts a class, in the order of ``label_names``."""
+        """Return the number of texts of each class, in the order of ``label_names``."""
         seen = Counter(self.labels)
         return {name: seen[index] for index, name in enumerate(self.label_names)}
 
+    def reordered(self, names: Sequence[str]) -> Dataset:
+        """Return the same texts with the classes named and ordered as ``names``.
+
+        Names match whatever their case; `checksum` stays the same.
+
+        Raises:
+            DatasetError: ``names`` are other classes.
+        """
+        places = {name.strip().casefold(): index for index, name in enumerate(names)}
+        own = [name.strip().casefold() for name in self.label_names]
+        if len(places) != len(names) or set(own) != places.keys():
+            lacks = len(places) == len(names) and set(own) < places.keys()
+            raise DatasetError(
+                f"{self.name}: its classes are {', '.join(self.label_names)}, and the checkpoint's "
+                f"are {', '.join(names)}; "
+                + ("keep those without a text" if lacks else "rename the dataset's")
+                + ": add to --dataset the option labels="
+                + "/".join(names if lacks else [f"{name}=NAME" for name in self.label_names])
+            )
+        labels = tuple(places[own[label]] for label in self.labels)
+        return replace(self, labels=labels, label_names=tuple(names))
+
     def checksum(self) -> str:
-        """SHA-256 over every text and label name, in order: what reference outputs are held
-        against."""
+        """Return the SHA-256 of every text with its class's name, in order.
+
+        Reference outputs are held against it. The order and the case of the names do not count.
+        """
         digest = hashlib.sha256()
         for text, label in zip(self.texts, self.labels, strict=True):
-            digest.update(json.dumps([text, self.label_names[label]]).encode() + b"\n")
+            digest.update(json.dumps([text, self.label_names[label].lower()]).encode() + b"\n")
         return digest.hexdigest()
 
     def stratified(self, count: int) -> list[int]:
-        """Indices of about ``count`` texts, classes in proportion, chosen by a stable hash."""
+        """Return indices of about ``count`` texts, classes in proportion, by a stable hash."""
         chosen: list[int] = []
         for label in range(len(self.label_names)):
             of_label = [i for i, value in enumerate(self.labels) if value == label]
@@ -87,6 +111,6 @@ class Dataset:
 
 
 def stable_fraction(text: str, salt: str) -> float:
-    """A number in [0, 1) that depends on ``text`` and ``salt`` alone: the same on every machine."""
+    """Return a number in [0, 1) that depends on ``text`` and ``salt`` alone, on any machine."""
     digest = hashlib.sha256(f"{salt}\0{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64

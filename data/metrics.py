@@ -1,4 +1,4 @@
-"""Measures of predictions, in numpy alone: a board computes them too.
+"""Metrics of predictions, in numpy alone: a board computes them too.
 
 Every function takes class indices: ``labels`` and ``predictions`` of shape (texts,), integers in
 [0, classes). An empty input is an error, never a score.
@@ -27,7 +27,7 @@ class Interval:
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) -> NDArray[np.int64]:
-    """Counts of shape (classes, classes): row = label, column = prediction."""
+    """Return counts of shape (classes, classes): row = label, column = prediction."""
     truth, answer = _checked(labels, predictions)
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (truth, answer), 1)
@@ -35,19 +35,19 @@ def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, classes: int) ->
 
 
 def accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
-    """The share of texts answered right, in [0, 1]."""
+    """Return the share of right predictions, in [0, 1]."""
     truth, answer = _checked(labels, predictions)
     return float(np.mean(truth == answer))
 
 
 def balanced_accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
-    """The mean of the recalls of the classes that occur in ``labels``, in [0, 1]."""
+    """Return the mean recall of the classes that occur in ``labels``, in [0, 1]."""
     truth, answer = _checked(labels, predictions)
     return float(np.mean([np.mean(answer[truth == c] == c) for c in np.unique(truth)]))
 
 
 def macro_f1(labels: ArrayLike, predictions: ArrayLike, classes: int) -> float:
-    """The plain mean of the F1 of each class that occurs in labels or predictions, in [0, 1]."""
+    """Return the mean F1 of the classes that occur in labels or predictions, in [0, 1]."""
     matrix = confusion_matrix(labels, predictions, classes)
     hits, named, answered = np.diag(matrix), matrix.sum(1), matrix.sum(0)
     occurs = named + answered > 0
@@ -55,21 +55,21 @@ def macro_f1(labels: ArrayLike, predictions: ArrayLike, classes: int) -> float:
 
 
 def entity_mean(labels: ArrayLike, predictions: ArrayLike, entities: Sequence[str]) -> float:
-    """The plain mean over entities of the accuracy on each one's texts, in [0, 1].
+    """Return the mean over entities of the accuracy on each one's texts, in [0, 1].
 
-    RepLab 2013's official measure of polarity (Amigó et al. 2013, and the organisers' scorer,
-    EVAL_POLARITY_ACC.pl). A text that was not answered counts as wrong: its prediction is -1.
+    RepLab 2013's official metric of polarity (Amigó et al. 2013, and the organizers' scorer,
+    EVAL_POLARITY_ACC.pl). A prediction of -1, for a text without one, counts as wrong.
     """
     truth, answer = _checked(labels, predictions)
     names, entity = np.unique(np.asarray(entities), return_inverse=True)
     if entity.shape != truth.shape:
-        raise DatasetError(f"labels {truth.shape} and entities {entity.shape} do not meet")
+        raise DatasetError(f"labels {truth.shape} and entities {entity.shape} differ in shape")
     right = np.bincount(entity, truth == answer, len(names))
     return float(np.mean(right / np.bincount(entity)))
 
 
 def scores(dataset: Dataset, predictions: ArrayLike) -> dict[str, float]:
-    """Every measure that ``texts`` allow of one answer a text, by name, in percent."""
+    """Return every metric that ``dataset`` allows, by name, in percent."""
     found = {
         "accuracy": accuracy(dataset.labels, predictions),
         "balanced_accuracy": balanced_accuracy(dataset.labels, predictions),
@@ -81,7 +81,7 @@ def scores(dataset: Dataset, predictions: ArrayLike) -> dict[str, float]:
 
 
 def proportion(labels: ArrayLike, predictions: ArrayLike) -> Interval:
-    """Accuracy in percent with Wilson's score bounds, one-sided 95% each (Wilson 1927)."""
+    """Return accuracy in percent with Wilson's score bounds, one-sided 95% each (Wilson 1927)."""
     truth, _ = _checked(labels, predictions)
     n, p, z = len(truth), accuracy(labels, predictions), 1.6449
     centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -90,8 +90,11 @@ def proportion(labels: ArrayLike, predictions: ArrayLike) -> Interval:
 
 
 def score_bounds(dataset: Dataset, predictions: ArrayLike) -> dict[str, Interval]:
-    """Measures of `scores` in percent, with one-sided 95% bounds: Wilson's of accuracy, of the
-    others a bootstrap's that resamples the texts of each class apart."""
+    """Return metrics of `scores` in percent, with one-sided 95% bounds.
+
+    Accuracy has Wilson's bounds. The others have those of a bootstrap that resamples the texts of
+    each class separately.
+    """
     matrix = confusion_matrix(dataset.labels, predictions, len(dataset.label_names))
     named = matrix.sum(1)
     rng = np.random.default_rng(0)
@@ -115,14 +118,14 @@ def score_bounds(dataset: Dataset, predictions: ArrayLike) -> dict[str, Interval
 def paired_drop(
     labels: ArrayLike, reference: ArrayLike, candidate: ArrayLike, balanced: bool = False
 ) -> Interval:
-    """How much worse ``candidate`` is than ``reference`` on the same texts, in points (x 100).
+    """Return how much worse ``candidate`` is than ``reference`` on the same texts, in points.
 
-    A paired bootstrap: texts are drawn with replacement, both models answer the same draw
-    (Efron and Tibshirani 1993, ch. 8). With ``balanced`` the texts of each class are resampled
-    apart, which is what a mean of recalls needs to stay defined.
+    A paired bootstrap: texts are drawn with replacement, and both models are scored on the same
+    draw (Efron and Tibshirani 1993, ch. 8). With ``balanced`` the texts of each class are resampled
+    separately, so that a mean of recalls stays defined.
 
     Returns:
-        Interval: positive = the candidate loses; ``low``/``high`` are one-sided 95% bounds.
+        Interval: positive = the candidate loses; one-sided 95% bounds.
     """
     value, draws = _drop(labels, reference, candidate, balanced, seed=0)
     return Interval(value, float(np.quantile(draws, 0.05)), float(np.quantile(draws, 0.95)))
@@ -137,30 +140,36 @@ def sampled_drop(
     *,
     balanced: bool = False,
 ) -> Interval:
-    """The drop from ``reference`` to ``answers``, which were given to ``indices`` of the texts.
+    """Return the drop from ``reference`` to ``outputs``, predictions of the texts at ``indices``.
 
-    Answers to all texts are compared directly (`paired_drop`). Answers to a sample are compared
-    with ``candidate``, another form of the same model that answered all: its drop, plus what the
-    sample says is lost from it to ``answers`` (the difference estimator of two-phase sampling,
-    Cochran 1977, ch. 12). So that perfect agreement on a sample proves no perfect agreement, one
-    more text, lost, is counted in each group of the sample.
+    Predictions of all texts are compared directly (`paired_drop`). Those of a sample are compared
+    with ``candidate``, another form of the same model, whose predictions of all texts are known:
+    its drop, plus what the sample loses from it to ``outputs`` (the difference estimator of
+    two-phase sampling, Cochran 1977, ch. 12). One more lost text is counted in each group of the
+    sample, so perfect agreement on a sample does not prove perfect agreement.
     """
     truth = np.asarray(labels)
     if len(indices) == len(truth):
         return paired_drop(labels, reference, outputs, balanced)
-    whole, whole_draws = _drop(labels, reference, candidate, balanced, seed=0)
+    all_texts, draws_all = _drop(labels, reference, candidate, balanced, seed=0)
     form = np.asarray(candidate)[indices]
-    part, part_draws = _drop(truth[indices], form, outputs, balanced, seed=1, unseen=1)
-    draws = whole_draws + part_draws
-    return Interval(whole + part, float(np.quantile(draws, 0.05)), float(np.quantile(draws, 0.95)))
+    sample, draws_sample = _drop(truth[indices], form, outputs, balanced, seed=1, unseen=1)
+    draws = draws_all + draws_sample
+    return Interval(
+        all_texts + sample, float(np.quantile(draws, 0.05)), float(np.quantile(draws, 0.95))
+    )
 
 
 def sampled_mean(figures: ArrayLike, difference: ArrayLike = ()) -> Interval:
-    """The mean over all texts of what a sample of them shows: ``figures``, one a text.
+    """Estimate a mean over all texts, with bounds, from a sample: ``figures``, one for each text.
 
-    ``difference``: what is to be added to each, known of other texts alone, as of a board that has
-    no time for more (the difference estimator, as in `sampled_drop`). Student's t with the seven
-    degrees of freedom of eight texts: of more the bounds are a little wider than need be.
+    Args:
+        figures: the sample.
+        difference: what to add, measured on a few other texts, as on a slow board (the difference
+            estimator, as in `sampled_drop`).
+
+    The bounds use Student's t with the seven degrees of freedom of eight texts; with more texts
+    they are a little wider than necessary.
     """
     value, variance = 0.0, 0.0
     for sample in (np.asarray(figures, float), np.asarray(difference, float)):
@@ -180,7 +189,7 @@ def _drop(
     seed: int,
     unseen: int = 0,
 ) -> tuple[float, NDArray[np.float64]]:
-    """The drop in points, and its bootstrap draws, shape (RESAMPLES,)."""
+    """Return the drop in points, and its bootstrap draws, shape (RESAMPLES,)."""
     truth, answers_r = _checked(labels, reference)
     _, answers_c = _checked(labels, candidate)
     lost = (answers_r == truth).astype(np.int64) - (answers_c == truth)
@@ -199,7 +208,7 @@ def _drop(
 def _checked(labels: ArrayLike, predictions: ArrayLike) -> tuple[NDArray, NDArray]:
     truth, answer = np.asarray(labels), np.asarray(predictions)
     if truth.shape != answer.shape or truth.ndim != 1:
-        raise DatasetError(f"labels {truth.shape} and predictions {answer.shape} do not meet")
+        raise DatasetError(f"labels {truth.shape} and predictions {answer.shape} differ in shape")
     if not truth.size:
         raise DatasetError("zero texts: there is nothing to measure")
     return truth, answer

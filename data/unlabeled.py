@@ -1,4 +1,4 @@
-"""Texts without a label, from which a student learns what its teacher would answer."""
+"""Texts without labels: a student learns from its teacher's logits on them."""
 
 from __future__ import annotations
 
@@ -8,41 +8,37 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.dataset import DatasetError
-from data.readers import load
+from data.readers.generic import Options, read_tables, text_column
 from data.splits import SHARES, Splits, near_duplicates
 
 
 @dataclass(frozen=True)
 class UnlabeledTexts:
-    """Texts that are near-duplicates neither of a text of any split nor of one another.
+    """Texts that are no near-duplicates of a text of any split or of one another.
 
     Attributes:
-        texts: one string each.
-        said: the files, how many texts were kept of how many, and their SHA-256, as reference
-            outputs say it.
+        texts: the texts, in the files' order.
+        description: the files, how many texts were kept of how many, and their SHA-256, for the
+            provenance of a checkpoint.
     """
 
     texts: tuple[str, ...] = field(repr=False)
-    said: str
+    description: str
 
 
 def read_unlabeled(files: Sequence[Path], splits: Splits) -> UnlabeledTexts:
-    """The texts of ``files``: of a .txt the lines, of others the column ``text``.
+    """Read the texts of ``files``: the lines of a .txt, the column of texts of another.
 
-    The rule of `data.splits` keeps them apart: what is a near-duplicate of a text of any split,
-    the evaluation texts above all, or of a text before it, is dropped.
+    A near-duplicate (`data.splits`) of a text of any split, or of an earlier text, is dropped.
 
     Raises:
-        DatasetError: a file cannot be read or has no column ``text``, or nothing is left.
+        DatasetError: a file cannot be read or has no column of texts, or nothing is left.
     """
     found: list[str] = []
     for file in files:
-        if not file.is_file():
-            raise DatasetError(f"{file}: no such file")
-        rows = load(str(file))
-        if "text" not in rows.column_names:
-            raise DatasetError(f"{file}: no column text; it has {', '.join(rows.column_names)}")
-        found += [text for text in rows["text"] if text and text.strip()]
+        options = Options(str(file))
+        for table in read_tables(options).values():
+            found += [text for text in text_column(table, options) if text.strip()]
     labelled = [text for name in SHARES for text in getattr(splits, name).texts]
     groups = near_duplicates((*labelled, *found))
     first = len(labelled)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from common.argtypes import number
 from common.cache import Cache
+from data import readers
 from data.dataset import DatasetError
 from data.metrics import scores
-from data.readers import read, replab2013
-from data.splits import split
+from data.readers import replab2013
+from data.splits import load_splits
 from data.unlabeled import read_unlabeled
 from models.checkpoints import bundle
 from models.checkpoints.checkpoint import open_checkpoint
@@ -109,10 +110,10 @@ def main(argv: list[str] | None = None) -> int:
         command.add_argument("--seed", type=number(int, 0), default=0)
     for command in (finetune, distill, record, score, pack, layers):
         command.add_argument(
-            "--dataset", default="brands", help="brands, replab2013, a file, folder or id"
+            "--dataset",
+            default="brands",
+            help=f"{', '.join(readers.NAMES)}, a file, folder or id; options: NAME:key=value",
         )
-        command.add_argument("--replab-root", type=Path, help="the folder of RepLab 2013")
-        command.add_argument("--replab-text", type=Path, help="the text of its texts, fetched")
     args = parser.parse_args(argv)
     if args.command == "prune":
         for path in Cache(args.cache_dir).prune(args.older_than_days):
@@ -130,7 +131,7 @@ def _train(args: argparse.Namespace) -> int:
     # PyTorch lives only in the training environment; other commands do without it.
     from models.training import train
 
-    splits = split(read(args.dataset, args.replab_root, args.replab_text))
+    splits = load_splits(args.dataset)
     if args.command == "record":
         train.record_checkpoint(args.checkpoint, splits, args.out)
         print(
@@ -157,7 +158,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _bundle(args: argparse.Namespace) -> int:
-    splits = split(read(args.dataset, args.replab_root, args.replab_text))
+    splits = load_splits(args.dataset)
     candidate = open_checkpoint(args.checkpoint)
     model_files = {
         mode: model_file(mode, candidate, Cache(args.cache_dir), splits.calibration)
@@ -171,7 +172,7 @@ def _bundle(args: argparse.Namespace) -> int:
 def _layers(args: argparse.Namespace) -> int:
     from models.tflite import layer_error
 
-    splits = split(read(args.dataset, args.replab_root, args.replab_text))
+    splits = load_splits(args.dataset)
     checkpoint, cache = open_checkpoint(args.checkpoint), Cache(args.cache_dir)
     errors = layer_error.of_mode(checkpoint, args.mode, cache, splits.calibration, args.count)
     before = 0.0
@@ -184,7 +185,7 @@ def _layers(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
-    splits = split(read(args.dataset, args.replab_root, args.replab_text))
+    splits = load_splits(args.dataset)
     dataset, in_train = splits.evaluation, splits.train.counts()
     reference_outputs = ReferenceOutputs.load(args.reference_outputs / "reference_outputs.json")
     reference_outputs.require(dataset)

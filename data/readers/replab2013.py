@@ -1,8 +1,10 @@
-"""The RepLab 2013 dataset in its own layout, and the run format of its organisers.
+"""RepLab 2013's English tweets about companies, in the corpus's own layout.
 
 ``ROOT/entities/replab2013_entities.tsv`` names the entities; of each, ``ROOT/training/tweet_info``
 and ``ROOT/training/labeled`` hold a file ``<entity_id>.dat``: a header line, TAB between fields,
 every field double-quoted. The organisers give ids and no text: the user brings it ("hydrates").
+
+`write_run` writes predictions in the run format of its organizers.
 
 Amigó et al. 2013, "Overview of RepLab 2013: Evaluating Online Reputation Monitoring Systems".
 """
@@ -14,6 +16,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.dataset import POLARITY, Dataset, DatasetError
@@ -32,13 +35,25 @@ _NO_TEXT = ("", "Not Available")
 Key = tuple[str, str]  # entity_id, tweet_id: a text can be about two entities
 
 
-def read(root: Path, text: Path | None = None) -> Dataset:
-    """The English, related, labelled texts of the training split whose text is there.
+@dataclass(frozen=True)
+class Options:
+    """Where the corpus is."""
 
-    Args:
-        root: the dataset: the folder that holds ``entities`` and ``training``.
-        text: a file, or a folder of files, with the columns ``tweet_id`` and ``tweet_text``:
-            TSV, CSV or JSON lines. By default ``ROOT/training/tweet_text``.
+    root: str = field(
+        metadata={"value": "DIR", "help": "the folder with its entities and training folders"}
+    )
+    text: str | None = field(
+        default=None,
+        metadata={
+            "value": "PATH",
+            "help": "a file or folder of files (.tsv, .csv, .jsonl) with the columns tweet_id and "
+            "tweet_text; else ROOT/training/tweet_text",
+        },
+    )
+
+
+def read(options: Options) -> Dataset:
+    """Return the English, related, labelled tweets of the training split whose text is there.
 
     Returns:
         Dataset: with entities, ids, times, marks of near-duplicates, and counts of what was met.
@@ -47,7 +62,8 @@ def read(root: Path, text: Path | None = None) -> Dataset:
         DatasetError: a file that is missing, is not of this layout, labels other texts than its
             text file has, or has other labels; no text.
     """
-    text = text or root / "training" / "tweet_text"
+    root = Path(options.root)
+    text = Path(options.text) if options.text else root / "training" / "tweet_text"
     met = Counter({"rows": 0, "files not UTF-8, read as latin-1": 0})
     entities = [row["entity_id"] for row in _rows(_entities_file(root), ("entity_id",), met)]
     rows = _labelled_rows(root / "training", entities, met)
@@ -64,7 +80,7 @@ def read(root: Path, text: Path | None = None) -> Dataset:
             f"{text}: the text of none of the {len(kept)} English texts with polarity. The dataset "
             "comes without text: fetch it by text id (its README, section 2), write tweet_id and "
             "tweet_text to TSV, CSV or JSON lines files in ROOT/training/tweet_text, or name the "
-            "file or folder with --replab-text"
+            f"file or folder: --dataset {NAME}:root={root},text=PATH"
         )
     marks = {key: (key[0], row["is_near_duplicate_of"]) for key, row in rows.items()}
     marks = {key: origin for key, origin in marks.items() if origin[1] != "-1"}
@@ -85,7 +101,7 @@ def read(root: Path, text: Path | None = None) -> Dataset:
 
 
 def write_run(path: Path, dataset: Dataset, predictions: Sequence[int]) -> None:
-    """Write one class index a text as the organisers' scorer reads it.
+    """Write one class index a text as the organizers' scorer reads it.
 
     A header line; entity_id, tweet_id and polarity, TAB between, every field double-quoted; LF,
     as the scorer would take a CR for a part of the label.
@@ -112,8 +128,8 @@ def _entities_file(root: Path) -> Path:
     file = root / "entities" / "replab2013_entities.tsv"
     if not file.is_file():
         raise DatasetError(
-            f"{file}: no such file; --replab-root is the folder that holds the dataset's "
-            "entities and training folders"
+            f"{file}: no such file; type --dataset {NAME}:root=DIR, the folder that holds the "
+            "dataset's entities and training folders"
         )
     return file
 
@@ -129,7 +145,7 @@ def _labelled_rows(
             raise DatasetError(
                 f"{folder}: its .dat files and entities/replab2013_entities.tsv name different "
                 f"entities: {', '.join(different[:5])}{' ...' if different[5:] else ''}; "
-                "unpack the dataset whole"
+                "unpack the complete dataset"
             )
     rows: dict[Key, dict[str, str]] = {}
     for entity in entities:
@@ -181,7 +197,7 @@ def _is_shifted(row: dict[str, str], entity: str) -> bool:
 
 
 def _is_kept(row: dict[str, str], met: Counter[str]) -> bool:
-    """English, related and labelled; what is not is counted by its first reason."""
+    """Return whether it is English, related and labelled; count by its first reason if not."""
     for reason, holds in (
         ("in another language", row["language"] != "EN"),
         ("English, unrelated", row["filtering"] != "RELATED"),
@@ -204,7 +220,9 @@ def _origin(key: Key, marks: dict[Key, Key]) -> Key:
 def _texts(source: Path, entities: set[str], met: Counter[str]) -> dict[Key, str]:
     """Texts by entity and id; by "" and id where a file is not named after an entity."""
     if source.is_file() and source.suffix.lower() not in _SEPARATORS:
-        raise DatasetError(f"{source}: text of texts is read from {', '.join(_SEPARATORS)} files")
+        raise DatasetError(
+            f"{source}: the tweets' text is read from {', '.join(_SEPARATORS)} files"
+        )
     files = [source] if source.is_file() else sorted(source.glob("*"))
     texts: dict[Key, str] = {}
     for file in (file for file in files if file.suffix.lower() in _SEPARATORS):

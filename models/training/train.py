@@ -183,7 +183,7 @@ def distill(
     with _alone(out):
         trainer = _trainer(model, own, splits, out, hp)
         if unlabeled:
-            start["unlabeled"] = provenance["unlabeled"] = unlabeled.said
+            start["unlabeled"] = provenance["unlabeled"] = unlabeled.description
             more = _tokens(unlabeled.texts, [UNLABELED] * len(unlabeled.texts), own)
             trainer.train_dataset = datasets.concatenate_datasets([trainer.train_dataset, more])
         if hp.varied_share:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from data import readers
 from data.dataset import POLARITY, Dataset, DatasetError
 from data.metrics import accuracy, entity_mean
-from data.readers import read, replab2013
-from data.readers.replab2013 import write_run
+from data.readers import replab2013
+from data.readers.replab2013 import Options, write_run
 from data.splits import SHARES, Splits, split
 from models.__main__ import main
 from models.checkpoints.reference_outputs import ReferenceOutputs
@@ -155,14 +156,18 @@ def _many() -> list[Row]:
     ]
 
 
+def read(root: Path, text: Path | None = None) -> Dataset:
+    return replab2013.read(Options(str(root), str(text) if text else None))
+
+
 @pytest.fixture
 def traps(tmp_path: Path) -> Dataset:
-    return read("replab2013", _write(tmp_path / "dataset", TRAPS))
+    return read(_write(tmp_path / "dataset", TRAPS))
 
 
 @pytest.fixture
 def splits(tmp_path: Path) -> Splits:
-    return split(read("replab2013", _write(tmp_path / "dataset", _many())))
+    return split(read(_write(tmp_path / "dataset", _many())))
 
 
 # Reading
@@ -220,7 +225,7 @@ def test_a_shifted_row_is_left_out_and_counted(
     file = _file(root, folder, FERRY)
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(_table([cells]) if x.startswith('"21"') else x for x in lines))
-    found = read("replab2013", root)
+    found = read(root)
     assert found.met["rows shifted by a column, left out"] == 3
     assert "21" not in (found.ids or ())
 
@@ -234,7 +239,7 @@ def test_marks_of_near_duplicates_lead_to_their_tweet(traps: Dataset, tmp_path: 
         Row(FERRY, "2", text="b", near="3"),
         Row(FERRY, "3", text="c"),
     ]
-    found = read("replab2013", _write(tmp_path / "chain", chain))
+    found = read(_write(tmp_path / "chain", chain))
     assert found.origins == 3 * ((FERRY, "3"),)
 
 
@@ -250,7 +255,7 @@ def test_text_from_one_file_that_the_user_names(tmp_path: Path, suffix: str, enc
         ".jsonl": json.dumps({"tweet_id": 11, "tweet_text": text}, ensure_ascii=False),
     }[suffix]
     file.write_bytes(content.encode(encoding))
-    found = read("replab2013", _write(tmp_path / "dataset", TRAPS, text=False), file)
+    found = read(_write(tmp_path / "dataset", TRAPS, text=False), file)
     assert found.texts == (text, text)
     assert found.entities == (BAKERY, FERRY), "the file names no entity: the text is of both"
     assert found.met["files not UTF-8, read as latin-1"] == 1 + (encoding == "latin-1")
@@ -260,25 +265,30 @@ def test_text_from_one_file_that_the_user_names(tmp_path: Path, suffix: str, enc
 
 
 def test_a_root_is_asked_for() -> None:
-    with pytest.raises(DatasetError, match="--replab-root=DIR"):
-        read("replab2013")
+    with pytest.raises(DatasetError, match=r"needs root .*; type --dataset replab2013:root=DIR"):
+        readers.load("replab2013")
 
 
-def test_a_root_without_its_corpus_named_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="go with --dataset replab2013, not brands"):
-        read("brands", tmp_path)
+def test_the_spec_names_the_root_and_the_texts(tmp_path: Path) -> None:
+    root = _write(tmp_path / "dataset", TRAPS, text=False)
+    (tmp_path / "texts.tsv").write_text("tweet_id\ttweet_text\n12\tQueue again\n")
+    found = readers.load(f"replab2013:root={root},text={tmp_path / 'texts.tsv'}")
+    assert isinstance(found, Dataset)
+    assert found.texts == ("Queue again",)
 
 
 def test_another_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"entities\.tsv: no such file; --replab-root"):
-        read("replab2013", tmp_path)
+    with pytest.raises(
+        DatasetError, match=r"entities\.tsv: no such file; type --dataset replab2013:root=DIR"
+    ):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("named", [None, "elsewhere"])
 def test_a_corpus_without_text_says_what_to_do(tmp_path: Path, named: str | None) -> None:
     root = _write(tmp_path / "dataset", TRAPS, text=False)
     with pytest.raises(DatasetError, match=r"none of the 8 English .* fetch it by text id .* name"):
-        read("replab2013", root, tmp_path / named if named else None)
+        read(root, tmp_path / named if named else None)
 
 
 def test_labels_of_other_tweets_than_the_tweet_file_are_told(tmp_path: Path) -> None:
@@ -286,7 +296,7 @@ def test_labels_of_other_tweets_than_the_tweet_file_are_told(tmp_path: Path) -> 
     others = [LABELS, Row(FERRY, "11").labels(), Row(FERRY, "31").labels()]
     _file(root, "labeled", FERRY).write_text(_table(others))
     with pytest.raises(DatasetError, match="1 of 2 ids stand in the first alone, 3 of 4 in the"):
-        read("replab2013", root)
+        read(root)
 
 
 @pytest.mark.parametrize(
@@ -301,17 +311,17 @@ def test_labels_of_other_tweets_than_the_tweet_file_are_told(tmp_path: Path) -> 
 def test_another_label_set_is_told(tmp_path: Path, row: Row, said: str | None) -> None:
     root = _write(tmp_path, [*TRAPS, row])
     if said is None:
-        assert read("replab2013", root)
+        assert read(root)
     else:
         with pytest.raises(DatasetError, match=said):
-            read("replab2013", root)
+            read(root)
 
 
 def test_an_entity_without_its_file_is_told(tmp_path: Path) -> None:
     root = _write(tmp_path, TRAPS)
     _file(root, "labeled", FERRY).unlink()
     with pytest.raises(DatasetError, match=f"labeled: .* different entities: {FERRY}"):
-        read("replab2013", root)
+        read(root)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +338,7 @@ def test_an_entity_without_its_file_is_told(tmp_path: Path) -> None:
 def test_a_text_file_at_fault_is_told(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DatasetError, match=said):
-        read("replab2013", _write(tmp_path / "dataset", TRAPS), tmp_path / name)
+        read(_write(tmp_path / "dataset", TRAPS), tmp_path / name)
 
 
 # Splits
@@ -353,7 +363,7 @@ def test_marked_near_duplicates_never_stand_on_two_sides(tmp_path: Path) -> None
     # Unlike in words, from before and after the hold-out: only the mark says that they are one.
     pairs = [(rows[i], rows[100 + i]) for i in range(20)]
     marked = {late: Row(**vars(late) | {"near": early.tweet}) for late, early in pairs}
-    dataset = read("replab2013", _write(tmp_path, [marked.get(row, row) for row in rows]))
+    dataset = read(_write(tmp_path, [marked.get(row, row) for row in rows]))
     found = split(dataset)
     assert found.duplicates == 20
     side = {
@@ -398,7 +408,7 @@ def test_entity_mean_on_a_case_worked_by_hand() -> None:
     assert entity_mean(labels, [0, 1, 0, 0, 2], entities) == pytest.approx((2 / 4 + 1) / 2)
     assert entity_mean(labels, [0, 1, 0, -1, -1], entities) == pytest.approx((2 / 4 + 0) / 2)
     assert accuracy(labels, [0, 1, 0, 0, 2]) == pytest.approx(3 / 5)
-    with pytest.raises(DatasetError, match="do not meet"):
+    with pytest.raises(DatasetError, match="differ in shape"):
         entity_mean(labels, labels, entities[1:])
 
 
@@ -427,8 +437,8 @@ def test_score_prints_the_measures_beside_constant_answers_and_writes_the_run(
         "mine", "", "", 0, 0, dataset.name, dataset.checksum(), dataset.label_names, outputs, (), {}
     ).save(tmp_path / "reference_outputs.json")
     run, gold = tmp_path / "run.dat", tmp_path / "gold.dat"
-    asked = ["score", str(tmp_path), "--dataset", "replab2013", "--replab-root"]
-    assert main([*asked, str(tmp_path / "dataset"), "--run", str(run), "--gold", str(gold)]) == 0
+    asked = ["score", str(tmp_path), "--dataset", f"replab2013:root={tmp_path / 'dataset'}"]
+    assert main([*asked, "--run", str(run), "--gold", str(gold)]) == 0
     said = capsys.readouterr().out
     mean = entity_mean(dataset.labels, outputs, dataset.entities or ())
     assert mean != pytest.approx(accuracy(dataset.labels, outputs), abs=0.01)
@@ -440,8 +450,8 @@ def test_score_prints_the_measures_beside_constant_answers_and_writes_the_run(
     assert said.count("(most of train)") == 1
 
 
-def test_tweets_that_mark_each_other_have_one_origin() -> None:
-    a, b, c, d = (("E", n) for n in "abcd")
-    marks = {a: b, b: c, c: b}
-    assert {replab2013._origin(key, marks) for key in (a, b, c)} == {b}
-    assert replab2013._origin(d, marks) == d
+def test_tweets_that_mark_each_other_have_one_origin(tmp_path: Path) -> None:
+    marks = {"1": "2", "2": "3", "3": "2", "4": "-1"}
+    rows = [Row(FERRY, tweet, text=f"text {tweet}", near=near) for tweet, near in marks.items()]
+    found = read(_write(tmp_path, rows))
+    assert found.origins == (*3 * ((FERRY, "2"),), (FERRY, "4"))

@@ -915,7 +915,7 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
     assert status == 0, said
     reference_outputs = ReferenceOutputs.load(tmp_path / "out" / "reference_outputs.json")
     kept = read_unlabeled([more], splits)
-    assert reference_outputs.provenance["unlabeled"] == kept.said
+    assert reference_outputs.provenance["unlabeled"] == kept.description
     assert not set(known[:2]) & set(kept.texts)
     assert len(set(kept.texts)) == len(kept.texts) > 0
     checkpoint = open_checkpoint(str(tmp_path / "out"))
@@ -935,7 +935,7 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no such file"), ("", "no text left|cannot read it"), ("a,b\n1,2\n", "no column text")],
+    [(None, "no such file"), ("", "no text left|cannot read it"), ("a,b\n1,2\n", "no column of texts")],
 )
 def test_unlabelled_files_without_texts_are_refused(
     splits: Splits, tmp_path: Path, content: str | None, said: str
