@@ -329,7 +329,7 @@ def test_own_work_is_not_counted_against_the_machine() -> None:
 
 
 def test_the_table_in_the_docs_is_that_of_the_profiles() -> None:
-    assert boards_table() in (FOLDER.parent / "docs" / "boards.md").read_text()
+    assert boards_table() in (FOLDER.parents[1] / "docs" / "reference" / "boards.md").read_text()
 
 
 # Remotes that do not answer
