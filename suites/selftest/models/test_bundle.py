@@ -72,7 +72,7 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
             "host",
             f"--bundle={file}",
             f"--runtime={runtime}",
-            "--preset=rapid",
+            "--preset=smoke",
             f"--cache-dir={tmp_path / 'cache'}",
             f"--report-dir={tmp_path / 'report'}",
         ],

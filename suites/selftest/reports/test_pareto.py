@@ -117,7 +117,7 @@ def test_a_bound_is_kept_by_size_and_by_both_upper_bounds(tmp_path: Path) -> Non
         bytes=8_022_784,
         tokenizer_bytes=100_000,
         smaller_than_bert_large_weights=167.1,
-        dataset=6075,
+        texts=6075,
         accuracy=78.06,
         balanced_accuracy=77.49,
         drop=1.58,
