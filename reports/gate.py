@@ -26,7 +26,7 @@ from reports.schema import (
 )
 from reports.verdict import Verdict, rank
 
-BASELINE_SCHEMA = 1
+BASELINE_SCHEMA = 2
 
 
 @dataclass(frozen=True)

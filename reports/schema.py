@@ -1,6 +1,6 @@
 """The verdict file: what one run measured, judged and concluded. README.md documents it.
 
-JSON, schema version 1. Percentages are 0 to 100, times milliseconds unless a key says otherwise.
+JSON, schema version 2. Percentages are 0 to 100, times milliseconds unless a key says otherwise.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
-SCHEMA = 1
+SCHEMA = 2
 
 # A target ships only when each of these was judged for it. Other claims count when they are judged.
 REQUIRED = ("footprint", "accuracy", "latency", "memory", "conformance", "privacy")

@@ -123,7 +123,7 @@ def test_another_schema_version_is_refused(run: Path) -> None:
     [
         ("verdict", "fine", "records[0].verdict"),
         ("duration", "long", "records[0].duration"),
-        ("target", {"device": "host"}, "records[0].case.runtime"),
+        ("target", {"device": "host"}, "records[0].target.runtime"),
         ("metrics", {"accuracy": "upper"}, "records[0].metrics.accuracy"),
         ("mood", "good", "records[0].mood"),
     ],
