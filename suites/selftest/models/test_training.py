@@ -910,7 +910,7 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
         labels.extend(of.tolist())
         return outputs(self, logits, target, of)
 
-    monkeypatch.setattr(distillation.Distillation, "_answers", spied)
+    monkeypatch.setattr(distillation.Distillation, "_outputs", spied)
     status, said = run(more, "1")
     assert status == 0, said
     reference_outputs = ReferenceOutputs.load(tmp_path / "out" / "reference_outputs.json")
