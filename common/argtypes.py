@@ -1,4 +1,4 @@
-"""Types of what a command line is given."""
+"""Types of command-line arguments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import math
 from typing import Any
 
 
-def number(kind: type[int] | type[float], least: float, most: float = math.inf) -> Any:
-    """An argument's type: a finite number within these ends, which count."""
+def number(kind: type[int] | type[float], minimum: float, maximum: float = math.inf) -> Any:
+    """Return an argument type: a finite number from ``minimum`` to ``maximum``, both included."""
 
     def parse(text: str) -> float:
-        found = kind(text)
-        if not (math.isfinite(found) and least <= found <= most):
-            ends = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise argparse.ArgumentTypeError(f"{text}: a number {ends}")
-        return found
+        value = kind(text)
+        if not (math.isfinite(value) and minimum <= value <= maximum):
+            ends = f"from {minimum:g} to {maximum:g}"
+            if maximum == math.inf:
+                ends = f"at least {minimum:g}"
+            raise argparse.ArgumentTypeError(f"{text}: a number {ends} is needed")
+        return value
 
-    parse.__name__ = kind.__name__  # argparse says so of what is no number at all
+    parse.__name__ = kind.__name__  # argparse shows it for what is not a number at all
     return parse

@@ -16,6 +16,7 @@ from data.metrics import scores
 from data.readers import replab2013
 from data.splits import load_splits
 from data.unlabeled import read_unlabeled
+from models import modes
 from models.checkpoints import bundle
 from models.checkpoints.checkpoint import open_checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
@@ -27,7 +28,7 @@ from models.errors import (
     ReferenceOutputsError,
     SaveError,
 )
-from models.modes import DEFAULT, MODES, model_file
+from models.modes import DEFAULT, MODES
 from models.training.vocab_pruning import FIRST_WORD
 
 ZOO = Path(__file__).parent / "zoo"
@@ -161,7 +162,7 @@ def _bundle(args: argparse.Namespace) -> int:
     splits = load_splits(args.dataset)
     candidate = open_checkpoint(args.checkpoint)
     model_files = {
-        mode: model_file(mode, candidate, Cache(args.cache_dir), splits.calibration)
+        mode: modes.build(mode, candidate, Cache(args.cache_dir), splits.calibration)
         for mode in args.mode or DEFAULT
     }
     bundle.write(args.out, candidate, args.reference, splits, model_files)

@@ -1,37 +1,37 @@
-"""One typed exception a stage, so that an expected failure can name the stage it fails at.
+"""The errors of this room: one type for each stage, so that an expected failure can name it.
 
-`verdict` is what such an error says of a target. An error without one is *invalid*: nothing valid
-was measured.
+``verdict`` is the verdict that the error means for a target. Without one it is *invalid*: nothing
+valid was measured.
 """
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be judged; the message says what is wrong and what to do."""
+    """A checkpoint cannot be judged."""
 
 
 class SaveError(RuntimeError):
-    """A file of a checkpoint could not be written; what was there before is still whole."""
+    """A file of a checkpoint could not be written; what was there before is unchanged."""
 
 
 class ReferenceOutputsError(ValueError):
-    """Reference outputs that is missing, edited, or about other texts or weights."""
+    """Reference outputs are missing, edited, or of other texts or weights."""
 
 
 class ConvertError(RuntimeError):
-    """TensorFlow Lite's converter made no FlatBuffer, or not the one asked for."""
+    """The float32 model file could not be made from the checkpoint."""
 
     verdict = "cannot run"
 
 
 class QuantizeError(RuntimeError):
-    """A mode could not be made from the float32 FlatBuffer."""
+    """A mode could not be made from the float32 model file."""
 
     verdict = "cannot run"
 
 
 class ModelFileError(ValueError):
-    """A file that is not a whole FlatBuffer, or does not contain what its mode promises."""
+    """A model file is damaged, of another format, or cannot be read here."""
 
 
 class BundleError(ValueError):
-    """A bundle that is not whole, or is at odds with itself."""
+    """A bundle is incomplete, edited, or its parts are about different things."""

@@ -28,8 +28,8 @@ from fixtures.matrix import Target
 from fixtures.target import SHORT, OpenWorker
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs, file_sha256
+from models.contents import inspect
 from models.modes import MODES
-from models.tflite.contents import inspect
 from reports.check import Check
 from reports.verdict import Estimate, Inconclusive
 

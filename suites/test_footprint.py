@@ -15,9 +15,9 @@ import pytest
 
 from fixtures.matrix import Target
 from models.checkpoints.checkpoint import Checkpoint, parameter_count
+from models.contents import Contents, inspect
 from models.modes import MODES
 from models.size_reference import reference_bytes
-from models.tflite.contents import Contents, inspect
 from reports.check import Check
 from reports.verdict import Estimate
 

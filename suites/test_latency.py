@@ -40,8 +40,8 @@ from devices.profile import Profile
 from fixtures.matrix import Target
 from fixtures.measurement import Measured
 from models.checkpoints.reference_outputs import file_sha256
+from models.contents import inspect
 from models.modes import MODES
-from models.tflite.contents import inspect
 from models.tflite.flops import operations
 from reports.check import Check
 from reports.verdict import Estimate, Inconclusive

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from data.dataset import Dataset
 from data.splits import Splits
+from models import contents
 from models.checkpoints.checkpoint import Checkpoint, read_config
 from models.checkpoints.hub import Source
 from models.checkpoints.reference_outputs import (
@@ -30,7 +31,6 @@ from models.checkpoints.reference_outputs import (
     software_versions,
 )
 from models.errors import BundleError, ReferenceOutputsError
-from models.tflite import contents
 
 SCHEMA = 2
 MANIFEST = "manifest.json"
@@ -53,7 +53,7 @@ class Bundle:
 
     def model_file(self, mode: str) -> Path:
         """The FlatBuffer of a mode, what is in it recorded next to
-        (`models.tflite.contents.record`).
+        (`models.contents.record`).
 
         Raises:
             BundleError: it was written without this mode.

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from common import atomic
+from common.checksum import file_sha256
 from data.dataset import Dataset
 from data.metrics import scores
 from models.checkpoints import weights
@@ -83,11 +84,10 @@ class ReferenceOutputs:
         )
 
     def save(self, path: Path) -> None:
-        """Write next to ``path``, then rename: the file is complete or not there."""
+        """Write the file; it is complete or not there."""
         body = json.loads(json.dumps(asdict(self)))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"schema": SCHEMA, "sha256": digest(body), **body}) + "\n")
-        temporary.replace(path)
+        content = {"schema": SCHEMA, "sha256": digest(body), **body}
+        atomic.write_text(path, json.dumps(content) + "\n")
 
     @classmethod
     def load(cls, path: Path, command: str | None = None) -> ReferenceOutputs:
@@ -161,12 +161,6 @@ class ReferenceOutputs:
             "training_checkpoint_bytes": 12 * self.parameters,
             **scores(dataset, self.predictions),
         }
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def software_versions(*packages: str) -> dict[str, str]:

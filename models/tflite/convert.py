@@ -1,11 +1,10 @@
-"""Checkpoint → TensorFlow graph → SavedModel → float32 FlatBuffer, one signature a length.
+"""Checkpoint → TensorFlow graph → SavedModel → float32 FlatBuffer, with a signature a length.
 
-TensorFlow is imported only to build: what is in the cache is found without importing it.
+TensorFlow is imported only to build: a cached file is found without importing it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -13,34 +12,27 @@ from pathlib import Path
 from common.cache import Artifact, Cache
 from models.checkpoints.checkpoint import MAX_TOKENS, Checkpoint
 from models.errors import ConvertError
-from models.tflite.contents import MODEL_FILE
+from models.tflite.flatbuffer import MODEL_FILE
 
 LENGTHS = (24, 40, 64, MAX_TOKENS)
-_SOURCES = (
-    "tflite/layers.py",
-    "architectures/*.py",
-    "tflite/tf_module.py",
-    "tflite/convert.py",
-)
 
 
 def lengths(checkpoint: Checkpoint) -> tuple[int, ...]:
-    """Tokens of each signature: `LENGTHS`, none beyond the checkpoint's positions."""
+    """Return the tokens of each signature: `LENGTHS`, none beyond the checkpoint's positions."""
     return tuple(sorted({min(length, checkpoint.positions) for length in LENGTHS}))
 
 
 def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
-    """The SavedModel of a checkpoint, one signature ``tokens_N`` for each of its `lengths`."""
-    here = Path(__file__).parents[1]
-    code = hashlib.sha256(
-        b"".join(f.read_bytes() for n in _SOURCES for f in sorted(here.glob(n)))
-    ).hexdigest()
+    """Return the SavedModel of a checkpoint, a signature ``tokens_N`` for each of its `lengths`.
+
+    Raises:
+        ConvertError: TensorFlow is not installed.
+    """
     inputs = {
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
         "tensorflow": _tensorflow_version(),
         "lengths": lengths(checkpoint),
-        "graph": code,
     }
 
     def build(folder: Path) -> None:
@@ -52,21 +44,23 @@ def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
         signatures = {f"tokens_{n}": classifier.signature(n) for n in lengths(checkpoint)}
         tf.saved_model.save(classifier, str(folder / "saved_model"), signatures=signatures)
 
-    return cache.artifact("saved_model", inputs, build)
+    return cache.get_or_build("saved_model", inputs, build, code=[__name__])
 
 
 def _tensorflow_version() -> str:
     found = packages_distributions().get("tensorflow")  # that package, or tensorflow-cpu
     if not found:
-        raise ConvertError("TensorFlow is not installed here: install the group build")
+        raise ConvertError(
+            "TensorFlow is not installed here: install the dependency group build of pyproject.toml"
+        )
     return version(found[0])
 
 
 def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
-    """The float32 FlatBuffer, which every other mode is made from; the slow step, taken once.
+    """Return the float32 FlatBuffer, which every other mode is made from. It takes a minute.
 
     Raises:
-        ConvertError: TensorFlow Lite's converter refused, or returned nothing.
+        ConvertError: TensorFlow Lite's converter failed, or returned nothing.
     """
     source = saved_model(checkpoint, cache)
 
@@ -86,4 +80,4 @@ def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
             raise ConvertError("TensorFlow Lite's converter returned an empty FlatBuffer")
         (folder / MODEL_FILE).write_bytes(model_file)
 
-    return cache.artifact("float32", {"from": source.path.name}, build)
+    return cache.get_or_build("float32", {"from": source.path.name}, build, code=[__name__])

@@ -1,4 +1,4 @@
-"""What one text costs by the FlatBuffer itself: its arithmetic, and the bytes it has to read."""
+"""The arithmetic of one inference, and the bytes that it reads and writes, by the FlatBuffer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from models.tflite.contents import dtype_of, operator_name, unpack
+from models.tflite.flatbuffer import dtype_of, operator_name, unpack
 
 # Bits of an element where they are not those of numpy's dtype of the name.
 _BITS = {"int4": 4, "int2": 2, "string": 0, "resource": 0, "variant": 0}
@@ -17,13 +17,13 @@ _BITS = {"int4": 4, "int2": 2, "string": 0, "resource": 0, "variant": 0}
 
 @dataclass(frozen=True)
 class Operations:
-    """Of one invocation of a signature.
+    """The counts of one inference with a signature.
 
     Attributes:
-        arithmetic: operations, two for each multiplication that is added up (in FULLY_CONNECTED
-            and BATCH_MATMUL). Element by element there are few more: 2% in MobileBERT.
-        weight_bytes: of the constants it reads; of a table only the rows it looks up.
-        activation_bytes: written and read once each, between operators.
+        arithmetic: operations, two for each multiply-accumulate (in FULLY_CONNECTED and
+            BATCH_MATMUL). Elementwise operators add little: 2% in MobileBERT.
+        weight_bytes: of the constants that it reads; of a table only the rows that it looks up.
+        activation_bytes: of what is written and read between operators.
     """
 
     arithmetic: int
@@ -32,10 +32,10 @@ class Operations:
 
 
 def operations(path: Path) -> dict[int, Operations]:
-    """What each signature does, by its length in tokens.
+    """Return the counts of each signature, by its length in tokens.
 
     Raises:
-        ModelFileError: no whole FlatBuffer.
+        ModelFileError: damaged, or not a FlatBuffer of TensorFlow Lite.
     """
     model = unpack(path.read_bytes(), path)
     counted = {}
@@ -48,7 +48,7 @@ def operations(path: Path) -> dict[int, Operations]:
 
 def _count(model: Any, graph: Any) -> Operations:
     arithmetic, activation_bytes = 0, 0
-    read: dict[int, int] = {}  # bytes by buffer: what is read twice is still one weight
+    read: dict[int, int] = {}  # bytes by buffer: a weight that is read twice counts once
     for operator in graph.operators:
         name = operator_name(model.operatorCodes[operator.opcodeIndex])
         inputs = [graph.tensors[i] for i in operator.inputs if i >= 0]
@@ -69,7 +69,7 @@ def _count(model: Any, graph: Any) -> Operations:
 
 
 def _summed(name: str, operator: Any, inputs: list[Any]) -> int:
-    """How many products one element of the output is the sum of."""
+    """Return how many products are summed in one element of the output."""
     if name == "FULLY_CONNECTED":  # weights are [outputs, inputs]
         return int(inputs[1].shape[-1])
     return int(inputs[0].shape[-2 if operator.builtinOptions.adjX else -1])

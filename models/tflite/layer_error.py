@@ -1,4 +1,4 @@
-"""How far a quantized FlatBuffer has drifted from float32 after each layer, while it answers."""
+"""The error that a quantized FlatBuffer has accumulated after each layer, against float32."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import numpy as np
 from common.cache import Cache
 from data.dataset import Dataset
 from models.checkpoints.checkpoint import Checkpoint
-from models.modes import MODES, recipe_of
+from models.mode import Context
+from models.modes import MODES
 from models.tflite import calibration
 from models.tflite.calibration import Samples
-from models.tflite.contents import MODEL_FILE, inspect
+from models.tflite.contents import read
 from models.tflite.convert import float32
-from models.tflite.quantizer import calibrate, quantize
+from models.tflite.flatbuffer import MODEL_FILE
+from models.tflite.mixed_precision import measured_signature
 from models.tflite.transformations import one_signature
 
 _LAYER = re.compile(r"\.layer\.(\d+)\.")
@@ -27,48 +29,52 @@ _LAYER = re.compile(r"\.layer\.(\d+)\.")
 def of_mode(
     checkpoint: Checkpoint, mode: str, cache: Cache, dataset: Dataset, count: int
 ) -> dict[str, float]:
-    """`layer_errors` of a mode, on ``count`` calibration texts, of up to 64 tokens each.
+    """Return the `layer_errors` of a mode, on ``count`` calibration texts of up to 64 tokens each.
 
     Raises:
-        QuantizeError, ConvertError: the mode cannot be made.
+        QuantizeError, ConvertError: the mode cannot be built.
     """
-    whole = float32(checkpoint, cache).path / MODEL_FILE
+    build = MODES[mode].build
+    all_signatures = float32(checkpoint, cache).path / MODEL_FILE
     with TemporaryDirectory() as folder:
         source, quantized = (Path(folder) / name for name in ("float32", mode))
-        source.write_bytes(one_signature(whole.read_bytes(), "tokens_64"))
+        source.write_bytes(
+            one_signature(all_signatures.read_bytes(), measured_signature(checkpoint))
+        )
+        context = Context(checkpoint, source, dataset, keep_names=True)
+        quantized.write_bytes(build(context) if build else source.read_bytes())
         texts = calibration.sample(dataset).texts
-        samples = calibration.samples(inspect(source).signatures, checkpoint.tokenizer, texts)
-        ranges = calibrate(source, samples) if MODES[mode].is_calibrated else None
-        quantized.write_bytes(quantize(source, recipe_of(mode, checkpoint, source), ranges))
+        samples = calibration.samples(read(source).signatures, checkpoint.tokenizer, texts)
         chosen = {key: inputs[:count] for key, inputs in samples.items()}
         return layer_errors(source, quantized, chosen)
 
 
 def layer_errors(source: Path, quantized: Path, samples: Samples) -> dict[str, float]:
-    """The error of what each layer hands on: its standard deviation as a share of the signal's.
+    """Return the error of each layer's output: its standard deviation as a share of the signal's.
 
-    What layer N hands on carries what all before it did, so a layer costs what it adds. Both files
-    must still name their tensors (not be shared).
+    A layer's output carries the errors of all layers before it, so a layer costs the difference.
 
     Args:
+        source: the float32 FlatBuffer.
+        quantized: the same, quantized; both must still name their tensors.
         samples: of one or more signatures.
 
     Returns:
         By layer, then ``logits``.
     """
-    theirs, ours = _outputs(source, samples), _outputs(quantized, samples)
+    expected, outputs = _outputs(source, samples), _outputs(quantized, samples)
     errors: dict[str, float] = {}
-    for where, name in _ends(theirs):
-        signal = np.stack([found[name] for found in theirs])
-        away = np.stack([found[name] for found in ours]) - signal
-        errors[where] = float(away.std() / signal.std())
+    for layer, name in _last_tensors(expected):
+        signal = np.stack([values[name] for values in expected])
+        error = np.stack([values[name] for values in outputs]) - signal
+        errors[layer] = float(error.std() / signal.std())
     return errors
 
 
-def _ends(found: list[dict[str, np.ndarray]]) -> list[tuple[str, str]]:
-    """The last tensor that is computed of each layer alone, and the logits."""
+def _last_tensors(outputs: list[dict[str, np.ndarray]]) -> list[tuple[str, str]]:
+    """Return the last tensor that belongs to one layer only, for each layer, and the logits."""
     last: dict[str, str] = {}
-    for name in found[0]:
+    for name in outputs[0]:
         layers = set(_LAYER.findall(name))
         if len(layers) == 1:
             last[f"layer {layers.pop()}"] = name
@@ -77,13 +83,13 @@ def _ends(found: list[dict[str, np.ndarray]]) -> list[tuple[str, str]]:
 
 
 def _outputs(path: Path, samples: Samples) -> list[dict[str, np.ndarray]]:
-    """Of each sample, every computed tensor by name, in the order of computing; real numbers."""
+    """Return for each sample every computed tensor by name, dequantized, in computing order."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(
         model_path=str(path), num_threads=2, experimental_preserve_all_tensors=True
     )
-    found = []
+    outputs = []
     for key, inputs in samples.items():
         run = interpreter.get_signature_runner(key)
         graph = run._subgraph_index
@@ -91,15 +97,15 @@ def _outputs(path: Path, samples: Samples) -> list[dict[str, np.ndarray]]:
         for one in inputs:
             logits = run(**one)["logits"]
             values = {
-                d["name"].rstrip("0123456789"): _real(interpreter, d, graph)
+                d["name"].rstrip("0123456789"): _dequantized(interpreter, d, graph)
                 for d in details
                 if d["shape"].size and _LAYER.search(d["name"])
             }
-            found.append({**{k: v for k, v in values.items() if v is not None}, "logits": logits})
-    return found
+            outputs.append({**{k: v for k, v in values.items() if v is not None}, "logits": logits})
+    return outputs
 
 
-def _real(interpreter: Any, details: Mapping[str, Any], graph: int) -> np.ndarray | None:
+def _dequantized(interpreter: Any, details: Mapping[str, Any], graph: int) -> np.ndarray | None:
     try:
         value = interpreter.get_tensor(details["index"], graph)
     except ValueError:  # a constant of another dtype, or not computed

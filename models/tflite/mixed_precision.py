@@ -1,12 +1,14 @@
-"""Mode ``mixed``: how many bits each group of weights gets, found by measuring.
+"""Mode ``mixed``: find how many bits each group of weights gets, by measuring.
 
-A group is what attends, or what feeds forward, of one encoder layer; or a dense layer outside them;
-or the embedding. All begin with 8 bits. Then, for 4 and for 2: if all groups together can go there
-within the budget, they do. If not, each is measured there alone, they are ranked by what it costs
-for each byte it saves, and as many of the cheapest go there as the budget permits.
+A group is the attention or the feed-forward part of one encoder layer, or a dense layer outside
+them, or the embedding (`Architecture.layer_group`). All begin with 8 bits. Then, for 4 bits and
+for 2: if all groups together can go there within the budget, they do. If not, each group is
+measured there by itself, the groups are ranked by loss for each byte saved, and as many of the
+cheapest go there as the budget permits.
 
-What is found is a recipe, a JSON file next to the checkpoint: a FlatBuffer is made of it in
-seconds."""
+The result is a recipe, a JSON file in the checkpoint's folder. A model file is built from it in
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -16,40 +18,40 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from inspect import getsource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from common import atomic
 from common.cache import Cache
+from common.checksum import file_sha256
 from data.dataset import Dataset
+from models.architectures import architecture_of
 from models.checkpoints.checkpoint import Checkpoint
-from models.checkpoints.reference_outputs import file_sha256
 from models.errors import QuantizeError
-from models.tflite import quantizer
-from models.tflite.contents import MODEL_FILE, operator_name, unpack
+from models.tflite.flatbuffer import MODEL_FILE, operator_name, unpack
 from models.tflite.quantizer import Rule, quantize, rule
 
-RECIPE = "mixed.json"  # its name in a checkpoint's folder, and next to a FlatBuffer
+RECIPE = "mixed.json"  # its name in a checkpoint's folder
 EMBEDDING = "embedding"
 WIDTHS = (8, 4, 2)
-_MEASURED_LENGTH = "tokens_64"  # nearly all texts fit; the others are cut off, alike for all
+# The search measures with one signature. Nearly all texts fit; longer ones are cut off.
+_LENGTH = 64
 _DENSE = re.compile(r"(?:^|;)([^;]+)/MatMul")
-_LAYER = re.compile(r"(?P<layer>.*\.layer\.\d+)\.(?P<attention>attention|bottleneck)?")
 
-# Logits float32 (texts, classes) of a FlatBuffer to texts, on its runtime.
-Answer = Callable[[Path, Sequence[str]], np.ndarray]
+# Returns the logits, float32 (texts, classes), of a model file for texts.
+Predict = Callable[[Path, Sequence[str]], np.ndarray]
 Bits = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be lost to quantization, on the calibration texts.
+    """What quantization may lose, on the calibration texts.
 
     Attributes:
-        agreement: least share of texts answered as float32 answers, in percent.
-        drop: most loss of accuracy against float32, in points.
+        agreement: minimum agreement with float32's predictions, in percent.
+        drop: maximum loss of accuracy against float32, in points.
     """
 
     agreement: float = 97.0
@@ -58,13 +60,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class QuantizationCost:
-    """What bits cost, on ``texts`` of the calibration split.
+    """What an assignment of bits loses against float32.
 
     Attributes:
-        agreement: percent answered as float32 answers.
-        drop: points of accuracy lost against float32.
-        loss: mean Kullback-Leibler divergence of the answers' probabilities from float32's, in
-            nats: it tells layers apart long before one answer changes.
+        texts: how many calibration texts it was measured on.
+        agreement: with float32's predictions, in percent.
+        drop: of accuracy, in points.
+        loss: mean Kullback-Leibler divergence of the probabilities from float32's, in nats. It
+            ranks layers long before one prediction changes.
         weight_bytes: of all groups.
     """
 
@@ -75,20 +78,21 @@ class QuantizationCost:
     weight_bytes: int
 
     def within(self, budget: Budget) -> bool:
-        """Whether both bounds are kept."""
+        """Return whether both bounds are met."""
         return self.agreement >= budget.agreement and self.drop <= budget.drop
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Bits of each group, what they were found with, and what they cost.
+    """The bits of each group, how they were found, and what they cost.
 
     Attributes:
         weights_sha256: of the checkpoint that was measured.
         calibration_sha256: of the texts that decided.
+        budget: the budget of the search.
         bits: by group.
-        cost: of all together.
-        alone: by width and group, what that group alone costs there: the ranking, cheapest first.
+        cost: of all groups together.
+        alone: by width and group, the cost of that group by itself; cheapest first.
     """
 
     weights_sha256: str
@@ -100,17 +104,17 @@ class Recipe:
 
     def save(self, path: Path) -> None:
         """Write the recipe."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        atomic.write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def load(checkpoint: Checkpoint) -> Recipe:
-    """The recipe of a checkpoint.
+    """Return the recipe of a checkpoint.
 
     Raises:
         QuantizeError: there is none, or it is another checkpoint's.
     """
     path = checkpoint.path / RECIPE
-    search_again = f"python -m fixtures mixed {checkpoint.source.said}"
+    command = f"python fit.py mixed {checkpoint.source.said}"
     try:
         body: dict[str, Any] = json.loads(path.read_text())
         body |= {
@@ -124,23 +128,33 @@ def load(checkpoint: Checkpoint) -> Recipe:
         recipe = Recipe(**body)
     except FileNotFoundError:
         raise QuantizeError(
-            f"{path}: no recipe; mode mixed is found by measuring: {search_again}"
+            f"{path}: no recipe for mode mixed; this measures one: {command}"
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        told = f"{path}: no recipe ({error!r}); find it again: {search_again}"
-        raise QuantizeError(told) from None
+        raise QuantizeError(
+            f"{path}: not a recipe ({error!r}); this measures one: {command}"
+        ) from None
     if recipe.weights_sha256 != checkpoint.weights_sha256:
-        raise QuantizeError(f"{path}: found for other weights; find it again: {search_again}")
+        raise QuantizeError(f"{path}: of other weights; this measures one of these: {command}")
     return recipe
 
 
-def rules(source: Path, bits: Bits) -> tuple[Rule, ...]:
-    """ai-edge-quantizer's recipe for ``bits`` of each group of a float32 FlatBuffer.
+def recipe_of(checkpoint: Checkpoint, source: Path) -> tuple[Rule, ...]:
+    """Return ai-edge-quantizer's rules for a checkpoint and its float32 model file.
 
     Raises:
-        QuantizeError: its groups are others.
+        QuantizeError: the checkpoint has no recipe, or it is another's.
     """
-    members, _ = groups(source)
+    return rules(source, load(checkpoint).bits, architecture_of(checkpoint.config).layer_group)
+
+
+def rules(source: Path, bits: Bits, layer_group: Callable[[str], str]) -> tuple[Rule, ...]:
+    """Return ai-edge-quantizer's rules for ``bits`` of each group of a float32 model file.
+
+    Raises:
+        QuantizeError: the file has other groups.
+    """
+    members, _ = groups(source, layer_group)
     if members.keys() != bits.keys():
         odd = sorted(members.keys() ^ bits.keys())
         raise QuantizeError(f"the recipe and {source} differ in {', '.join(odd[:3])}")
@@ -160,14 +174,16 @@ def rules(source: Path, bits: Bits) -> tuple[Rule, ...]:
 
 
 def _rule(bits: int, operation: str = "*", where: str = ".*") -> Rule:
-    # A scale for each channel that clips what is rare: with few bits it keeps more answers.
+    # A scale for each channel that clips rare values: with few bits it keeps more predictions.
     return rule(
         bits, granularity="CHANNELWISE", algorithm="OCTAV", operation=operation, where=where
     )
 
 
-def groups(source: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """By group, the names of its dense layers, and how many numbers they hold."""
+def groups(
+    source: Path, layer_group: Callable[[str], str]
+) -> tuple[dict[str, list[str]], dict[str, int]]:
+    """Return by group the names of its dense layers, and how many numbers they hold."""
     model = unpack(source.read_bytes(), source)
     graph = model.subgraphs[0]
     members: dict[str, list[str]] = {EMBEDDING: []}
@@ -179,53 +195,55 @@ def groups(source: Path) -> tuple[dict[str, list[str]], dict[str, int]]:
         group = EMBEDDING
         if kind == "FULLY_CONNECTED":
             (name,) = _DENSE.findall(graph.tensors[operator.outputs[0]].name.decode())
-            found = _LAYER.match(name)
-            part = found and ("attention" if found["attention"] else "feed_forward")
-            group = f"{found['layer']}.{part}" if found else name
+            group = layer_group(name)
             members.setdefault(group, []).append(name)
         table = graph.tensors[operator.inputs[1]]
         numbers[group] = numbers.get(group, 0) + int(np.prod(table.shape))
     return members, numbers
 
 
+def measured_signature(checkpoint: Checkpoint) -> str:
+    """Return the signature that layers are measured with."""
+    return f"tokens_{min(_LENGTH, checkpoint.positions)}"
+
+
 @dataclass(frozen=True)
-class _Scale:
-    """Weighs bits: quantizes, asks, compares; what was measured once is kept in the cache."""
+class _CostEvaluator:
+    """Quantizes, predicts and compares. What was measured once is kept in the cache."""
 
     source: Path
     cache: Cache
     dataset: Dataset
-    answer: Answer
+    predict: Predict
     runtime: str
     float32: np.ndarray
     numbers: Mapping[str, int]
+    layer_group: Callable[[str], str]
 
     def cost(self, bits: Bits) -> QuantizationCost:
-        recipe = rules(self.source, bits)
+        recipe = rules(self.source, bits, self.layer_group)
 
         def build(folder: Path) -> None:
             path = folder / MODEL_FILE
             path.write_bytes(quantize(self.source, recipe))
-            logits = self.answer(path, self.dataset.texts)
+            logits = self.predict(path, self.dataset.texts)
             path.unlink()
             size = sum(bits[group] * n // 8 for group, n in self.numbers.items())
-            found = _compare(logits, self.float32, self.dataset.labels, size)
-            (folder / "cost.json").write_text(json.dumps(asdict(found)))
+            cost = _compare(logits, self.float32, self.dataset.labels, size)
+            (folder / "cost.json").write_text(json.dumps(asdict(cost)))
 
-        code = getsource(quantizer) + getsource(_compare)
         inputs = {
             "from": hashlib.sha256(self.source.read_bytes()).hexdigest(),
             "recipe": recipe,
             "dataset": self.dataset.checksum(),
-            "code": hashlib.sha256(code.encode()).hexdigest(),
             "ai-edge-quantizer": version("ai-edge-quantizer"),
             "runtime": self.runtime,
         }
-        path = self.cache.artifact("cost", inputs, build, quiet=True).path / "cost.json"
-        return QuantizationCost(**json.loads(path.read_text()))
+        artifact = self.cache.get_or_build("cost", inputs, build, code=[__name__], quiet=True)
+        return QuantizationCost(**json.loads((artifact.path / "cost.json").read_text()))
 
-    def of(self, count: int) -> _Scale:
-        """The same with a sample of the texts."""
+    def with_sample(self, count: int) -> _CostEvaluator:
+        """Return the same with a sample of the texts."""
         chosen = self.dataset.stratified(min(count, len(self.dataset)))
         return replace(self, dataset=self.dataset.take(chosen), float32=self.float32[chosen])
 
@@ -255,75 +273,79 @@ def search(
     cache: Cache,
     dataset: Dataset,
     *,
-    answer: Answer,
+    predict: Predict,
     runtime: str,
     budget: Budget,
     rank_with: int,
 ) -> Recipe:
-    """The fewest bits within ``budget``, by what each group costs on ``texts`` of calibration.
+    """Return the recipe with the fewest bits within ``budget``.
 
-    Prints each step. Killed, it goes on from what the cache holds.
+    Prints each step. If it is killed, the same command continues from what the cache holds.
 
     Args:
-        float32: the checkpoint's float32 FlatBuffer.
-        answer: how a FlatBuffer is asked.
-        runtime: what answers, with its version: another one's answers are others.
-        rank_with: how many texts rank the groups; all decide.
+        checkpoint: the candidate.
+        float32: its float32 model file.
+        cache: where measurements are kept.
+        dataset: calibration texts; all of them decide.
+        predict: returns the logits of a model file.
+        runtime: what predicts, with its version: another one returns other logits.
+        budget: what may be lost.
+        rank_with: how many texts rank the groups.
 
     Raises:
         QuantizeError: even 8 bits everywhere are outside the budget.
     """
     from models.tflite import transformations
 
-    inputs = {
-        "from": float32.parent.name,
-        "signature": _MEASURED_LENGTH,
-        "code": hashlib.sha256(getsource(transformations).encode()).hexdigest(),
-    }
-    runtime = f"{runtime}, tokenizer {file_sha256(checkpoint.tokenizer)}"
-    one = cache.artifact(
+    key = measured_signature(checkpoint)
+    inputs = {"from": hashlib.sha256(float32.read_bytes()).hexdigest(), "signature": key}
+    one = cache.get_or_build(
         "one_signature",
         inputs,
-        lambda folder: _write(
-            folder, transformations.one_signature(float32.read_bytes(), _MEASURED_LENGTH)
-        ),
+        lambda folder: _write(folder, transformations.one_signature(float32.read_bytes(), key)),
+        code=["models.tflite.transformations"],
     )
     source = one.path / MODEL_FILE
-    print(f"{checkpoint.name}: {len(dataset)} calibration texts answered in float32", flush=True)
-    answered = cache.artifact(
-        "float32_answers",
+    print(f"{checkpoint.name}: float32 predicts {len(dataset)} calibration texts", flush=True)
+    runtime = f"{runtime}, tokenizer {file_sha256(checkpoint.tokenizer)}"
+    expected = cache.get_or_build(
+        "float32_logits",
         {"from": one.path.name, "dataset": dataset.checksum(), "runtime": runtime},
-        lambda folder: np.save(folder / "logits.npy", answer(source, dataset.texts)),
+        lambda folder: np.save(folder / "logits.npy", predict(source, dataset.texts)),
+        code=[__name__],
         quiet=True,
     )
-    _, numbers = groups(source)
-    logits = np.load(answered.path / "logits.npy")
-    whole = _Scale(source, cache, dataset, answer, runtime, logits, numbers)
-    few = whole.of(rank_with)
+    layer_group = architecture_of(checkpoint.config).layer_group
+    _, numbers = groups(source, layer_group)
+    logits = np.load(expected.path / "logits.npy")
+    evaluator = _CostEvaluator(
+        source, cache, dataset, predict, runtime, logits, numbers, layer_group
+    )
+    ranking_evaluator = evaluator.with_sample(rank_with)
     bits, kept = dict.fromkeys(numbers, WIDTHS[0]), set(numbers)
-    cost = whole.cost(bits)
-    _say(f"all groups, {WIDTHS[0]} bits", cost)
+    cost = evaluator.cost(bits)
+    _print_cost(f"all groups, {WIDTHS[0]} bits", cost)
     if not cost.within(budget):
         raise QuantizeError(f"{WIDTHS[0]} bits everywhere are outside {budget}: {cost}")
     alone: dict[str, dict[str, QuantizationCost]] = {}
     for width in WIDTHS[1:]:
         lower = {**bits, **dict.fromkeys(kept, width)}
-        together = whole.cost(lower)
-        _say(f"all groups that can, {width} bits", together)
+        together = evaluator.cost(lower)
+        _print_cost(f"all groups that can, {width} bits", together)
         if together.within(budget):
             bits, cost = lower, together
             continue
-        base = few.cost(bits)
+        base = ranking_evaluator.cost(bits)
         ranking: dict[str, tuple[float, QuantizationCost]] = {}
         for n, group in enumerate(sorted(kept), start=1):
-            found = few.cost({**bits, group: width})
-            saved = base.weight_bytes - found.weight_bytes
-            ranking[group] = ((found.loss - base.loss) / saved, found)
-            _say(f"{n}/{len(kept)} {group} alone, {width} bits", found)
+            by_itself = ranking_evaluator.cost({**bits, group: width})
+            saved = base.weight_bytes - by_itself.weight_bytes
+            ranking[group] = ((by_itself.loss - base.loss) / saved, by_itself)
+            _print_cost(f"{n}/{len(kept)} {group} alone, {width} bits", by_itself)
         order = sorted(ranking, key=lambda group: ranking[group][0])
         alone[str(width)] = {group: ranking[group][1] for group in order}
-        count, bits, most = _most(order, bits, width, whole, budget)
-        cost, kept = most or cost, set(order[:count])
+        count, bits, best = _most_groups(order, bits, width, evaluator, budget)
+        cost, kept = best or cost, set(order[:count])
     return Recipe(
         checkpoint.weights_sha256,
         dataset.checksum(),
@@ -334,25 +356,25 @@ def search(
     )
 
 
-def _most(
-    order: Sequence[str], bits: Bits, width: int, scale: _Scale, budget: Budget
+def _most_groups(
+    order: Sequence[str], bits: Bits, width: int, evaluator: _CostEvaluator, budget: Budget
 ) -> tuple[int, dict[str, int], QuantizationCost | None]:
-    """The longest head of ``order`` that can go to ``width`` bits, by halving."""
+    """Return the longest head of ``order`` that can go to ``width`` bits, by bisection."""
     best: tuple[int, dict[str, int], QuantizationCost | None] = (0, dict(bits), None)
     low, high = 0, len(order) - 1  # all of them were tried
     while low < high:
         middle = (low + high + 1) // 2
         lower = {**bits, **dict.fromkeys(order[:middle], width)}
-        found = scale.cost(lower)
-        _say(f"the {middle} cheapest, {width} bits", found)
-        if found.within(budget):
-            low, best = middle, (middle, lower, found)
+        cost = evaluator.cost(lower)
+        _print_cost(f"the {middle} cheapest, {width} bits", cost)
+        if cost.within(budget):
+            low, best = middle, (middle, lower, cost)
         else:
             high = middle - 1
     return best
 
 
-def _say(what: str, cost: QuantizationCost) -> None:
+def _print_cost(what: str, cost: QuantizationCost) -> None:
     print(
         f"{what}: agreement {cost.agreement:.2f}%, drop {cost.drop:.2f} points, "
         f"loss {cost.loss:.5f}, weights {cost.weight_bytes / 1e6:.2f} MB ({cost.texts} texts)",

@@ -1,5 +1,5 @@
-"""A FlatBuffer written again: with whatever is equal stored once, with one signature alone, or with
-a bias wherever a runtime reads one."""
+"""Write a FlatBuffer again: with whatever is equal stored once, with one signature, or with a bias
+wherever a runtime reads one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from models.errors import ModelFileError
-from models.tflite.contents import IDENTIFIER, dtype_of, operator_name, unpack
+from models.tflite.flatbuffer import IDENTIFIER, dtype_of, operator_name, unpack
 
 
 class _DeduplicatingBuilder(flatbuffers.Builder):
@@ -49,7 +49,7 @@ class _PackedOnce:
 
 
 def share(content: bytes) -> bytes:
-    """The same model with whatever is equal stored once.
+    """Return the same model with whatever is equal stored once.
 
     Each signature is a subgraph of its own and repeats every operator, weight tensor, scale and
     zero point of the others: a fifth of an int8 MobileBERT with four signatures.
@@ -62,7 +62,7 @@ def share(content: bytes) -> bytes:
     def change(model: Any) -> None:
         for graph in model.subgraphs:
             for tensor in graph.tensors:
-                # The signatures name what is fed by index; the suffix only numbers the signature.
+                # Signatures refer to their inputs by index; a name only numbers the signature.
                 tensor.name = None
                 tensor.quantization = tensor.quantization and once(tensor.quantization)
             graph.tensors = [once(tensor) for tensor in graph.tensors]
@@ -72,7 +72,7 @@ def share(content: bytes) -> bytes:
 
 
 def rewritten(content: bytes, change: Callable[[Any], None]) -> bytes:
-    """The same model after ``change`` of the schema's own objects."""
+    """Return the same model after ``change`` of the schema's objects (``ModelT``)."""
     model = unpack(content, Path("model"))
     _hold_buffers(model, content)
     change(model)
@@ -82,16 +82,17 @@ def rewritten(content: bytes, change: Callable[[Any], None]) -> bytes:
 
 
 def one_signature(content: bytes, key: str) -> bytes:
-    """The same model with one of its signatures alone.
+    """Return the same model with one of its signatures.
 
     Raises:
-        ModelFileError: it has none of that name.
+        ModelFileError: it has no signature ``key``.
     """
 
     def change(model: Any) -> None:
         chosen = [s for s in model.signatureDefs or () if s.signatureKey.decode() == key]
         if not chosen:
-            raise ModelFileError(f"no signature {key}")
+            names = ", ".join(s.signatureKey.decode() for s in model.signatureDefs or ())
+            raise ModelFileError(f"no signature {key}; there are {names or 'none'}")
         model.subgraphs = [model.subgraphs[chosen[0].subgraphIndex]]
         chosen[0].subgraphIndex = 0
         model.signatureDefs = chosen
@@ -100,10 +101,10 @@ def one_signature(content: bytes, key: str) -> bytes:
 
 
 def with_biases(content: bytes) -> bytes:
-    """The same model, in which every int8 FULLY_CONNECTED without a bias has one of zeros.
+    """Return the same model, in which every int8 FULLY_CONNECTED without a bias has one of zeros.
 
-    No answer changes. tflite-runtime 2.14 on aarch64 reads a bias there in any case, and dies of it
-    (docs/emulation.md).
+    No output changes. tflite-runtime 2.14 on aarch64 reads a bias there in any case, and crashes
+    (docs/explanation/emulation.md).
     """
 
     def change(model: Any) -> None:
@@ -112,14 +113,14 @@ def with_biases(content: bytes) -> bytes:
             for operator in graph.operators:
                 if operator_name(model.operatorCodes[operator.opcodeIndex]) != "FULLY_CONNECTED":
                     continue
-                given, table = (graph.tensors[i] for i in operator.inputs[:2])
-                if dtype_of(given) != "int8" or (operator.inputs[2:] >= 0).any():
+                activation, table = (graph.tensors[i] for i in operator.inputs[:2])
+                if dtype_of(activation) != "int8" or (operator.inputs[2:] >= 0).any():
                     continue
                 length = int(table.shape[0])
                 if length not in zeros:
                     zeros[length] = len(model.buffers)
                     model.buffers.append(schema.BufferT(data=np.zeros(4 * length, np.uint8)))
-                scales = given.quantization.scale * table.quantization.scale
+                scales = activation.quantization.scale * table.quantization.scale
                 graph.tensors.append(
                     schema.TensorT(
                         shape=np.array([length], np.int32),
@@ -137,7 +138,7 @@ def with_biases(content: bytes) -> bytes:
 
 
 def _hold_buffers(model: Any, content: bytes) -> None:
-    """Large constants stand behind the FlatBuffer proper; take them into it."""
+    """Take large constants, which lie behind the FlatBuffer proper, into it."""
     for buffer in model.buffers:
         if buffer.offset > 1:
             buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
@@ -145,7 +146,7 @@ def _hold_buffers(model: Any, content: bytes) -> None:
 
 
 def _key(value: Any) -> Any:
-    """Equal for objects of the schema with equal content."""
+    """Return a key that is equal for objects of the schema with equal content."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     if isinstance(value, list):

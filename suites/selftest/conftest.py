@@ -14,9 +14,9 @@ from devices.client import Outputs
 from devices.measurement.numerics import logit_spread
 from fixtures.matrix import Target
 from fixtures.target import OpenWorker
+from models import modes
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
-from models.modes import model_file
 
 SAMPLES = 96
 
@@ -56,4 +56,4 @@ def ask(bare_worker: OpenWorker, checkpoint: Checkpoint, few: Dataset) -> Ask:
 @pytest.fixture(scope="session")
 def path32(checkpoint: Checkpoint, cache: Cache) -> Path:
     """The candidate's float32 FlatBuffer."""
-    return model_file("float32", checkpoint, cache)
+    return modes.build("float32", checkpoint, cache)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from common.cache import Cache
 from data.splits import Splits
+from models import modes
 from models.checkpoints import bundle
 from models.checkpoints.checkpoint import open_checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
-from models.modes import model_file
 
 MODE = "dynamic_range"
 
@@ -34,7 +34,7 @@ def write(out: Path, checkpoint: Path, reference: Path, splits: Splits, cache: C
             logits=tuple(reference_outputs.logits[i] for i in chosen),
         ).save(folder / "reference_outputs.json")
     candidate = open_checkpoint(str(scratch / "candidate"))
-    path = model_file(MODE, candidate, cache, splits.calibration)
+    path = modes.build(MODE, candidate, cache, splits.calibration)
     few = replace(splits, evaluation=dataset)
     bundle.write(out, candidate, scratch / "reference", few, {MODE: path})
     return out

@@ -1,29 +1,31 @@
-"""The cache, reference outputs and checkpoints: what is damaged, interrupted or wrong is never
-used."""
+"""The cache: an artifact that is damaged, interrupted or made by other code is never used."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from common.cache import Cache
-from data.dataset import Dataset
-from models.checkpoints.checkpoint import open_checkpoint
-from models.checkpoints.reference_outputs import ReferenceOutputs
-from models.errors import CheckpointError, ModelFileError, ReferenceOutputsError
-from models.size_reference import reference_bytes
-from models.tflite.contents import inspect
+from common.cache import Artifact, Cache, locked_folder
 
-NAMES = ("negative", "neutral", "positive")
-SAMPLES = Dataset("made up", ("good", "bad", "so so"), (2, 0, 1), NAMES)
+CONTENT = b"\0\1\2\3" * 1000
 
 
 def _write(folder: Path) -> None:
-    (folder / "model.tflite").write_bytes(b"\0\1\2\3" * 1000)
+    (folder / "model.tflite").write_bytes(CONTENT)
+
+
+def _never(folder: Path) -> None:
+    raise AssertionError("built a second time")
+
+
+def _get(
+    cache: Cache, build: Callable[[Path], None] = _write, code: tuple[str, ...] = (), **inputs: int
+) -> Artifact:
+    return cache.get_or_build("thing", inputs, build, code=code)
 
 
 @pytest.mark.parametrize(
@@ -38,26 +40,20 @@ def _write(folder: Path) -> None:
     ],
 )
 def test_a_damaged_artifact_is_built_again(
-    tmp_path: Path, damage: object, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = Cache(tmp_path)
-    first = cache.artifact("thing", {"a": 1}, _write)
-    damage(first.path / "model.tflite")  # type: ignore[operator]
-    again = cache.artifact("thing", {"a": 1}, _write)
-    assert (again.path / "model.tflite").read_bytes() == b"\0\1\2\3" * 1000
+    damage(_get(cache).path / "model.tflite")
+    assert (_get(cache).path / "model.tflite").read_bytes() == CONTENT
     assert "building it again" in capsys.readouterr().out
 
 
-def test_a_whole_artifact_is_not_built_again(tmp_path: Path) -> None:
+def test_an_artifact_is_built_once_for_the_same_inputs(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    cache.artifact("thing", {"a": 1}, _write)
-
-    def never(folder: Path) -> None:
-        raise AssertionError("built a second time")
-
-    cache.artifact("thing", {"a": 1}, never)
+    first = _get(cache, a=1)
+    assert _get(cache, _never, a=1) == first
     with pytest.raises(AssertionError):
-        cache.artifact("thing", {"a": 2}, never)
+        _get(cache, _never, a=2)
 
 
 def test_an_interrupted_build_leaves_nothing_that_is_used(tmp_path: Path) -> None:
@@ -68,22 +64,22 @@ def test_an_interrupted_build_leaves_nothing_that_is_used(tmp_path: Path) -> Non
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.artifact("thing", {}, interrupted)
+        _get(cache, interrupted)
     assert not list((tmp_path / "artifacts").iterdir())
-    assert cache.artifact("thing", {}, _write).path.exists()
+    assert _get(cache).path.exists()
 
 
-def test_no_space_left_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    kept = cache.artifact("thing", {"a": 1}, _write)
+    kept = _get(cache, a=1)
 
     def full(folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        cache.artifact("thing", {"a": 2}, full)
+        _get(cache, full, a=2)
     assert (kept.path / "model.tflite").exists()
-    assert not list((tmp_path / "building").iterdir())
+    assert not [path for path in (tmp_path / "building").iterdir() if path.is_dir()]
 
 
 def _build_slowly(root: str, log: str) -> None:
@@ -93,7 +89,8 @@ def _build_slowly(root: str, log: str) -> None:
         time.sleep(0.3)
         _write(folder)
 
-    Cache(Path(root)).artifact("thing", {}, build)
+    _get(Cache(Path(root)), build)
+    locked_folder(Path(root) / "folder", build)
 
 
 def test_two_processes_build_once(tmp_path: Path) -> None:
@@ -107,161 +104,70 @@ def test_two_processes_build_once(tmp_path: Path) -> None:
         worker.start()
     for worker in workers:
         worker.join(60)
-    assert log.read_text() == "built\n"
+    assert log.read_text() == "built\n" * 2
 
 
 def test_pruning_deletes_what_is_old_and_what_was_interrupted(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    made = cache.artifact("thing", {}, _write)
-    (tmp_path / "building" / "half").mkdir()
+    made = _get(cache)
+    (tmp_path / "building" / "half.unfinished").mkdir()
     assert cache.prune(older_than_days=1) == []
-    assert set(cache.prune(older_than_days=0)) == {made.path, tmp_path / "building" / "half"}
+    assert set(cache.prune(older_than_days=0)) == {
+        made.path,
+        tmp_path / "building" / "half.unfinished",
+    }
     assert not made.path.exists()
 
 
-# Reference outputs
+def test_a_folder_is_complete_or_not_there(tmp_path: Path) -> None:
+    folder = tmp_path / "below" / "tools"
+
+    def half(temporary: Path) -> None:
+        _write(temporary)
+        assert not folder.exists()
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        locked_folder(folder, half)
+    assert [path.name for path in folder.parent.iterdir() if path.is_dir()] == []
+    assert locked_folder(folder, _write) == folder
+    assert [path.name for path in folder.iterdir()] == ["model.tflite"]
+    assert locked_folder(folder, _never) == folder
+
+
+# The source that an artifact is made by
+
+
+TREE = {
+    "tool/__init__.py": "",
+    "tool/build.py": "from tool import shapes\nimport json\n",
+    "tool/shapes.py": "def widths():\n    from .parts import first\n    return first.WIDTH\n",
+    "tool/parts/__init__.py": "",
+    "tool/parts/first.py": "WIDTH = 3\n",
+    "tool/other.py": "import tool.build\n",
+}
 
 
 @pytest.fixture
-def reference_outputs(tmp_path: Path) -> ReferenceOutputs:
-    (tmp_path / "model.safetensors").write_bytes(b"weights")
-    (tmp_path / "tokenizer.json").write_text("words")
-    return ReferenceOutputs.of(
-        tmp_path,
-        name="made up",
-        parameters=3,
-        dataset=SAMPLES,
-        logits=[[0.0, 1.0, 2.0], [3.0, 1.0, 2.0], [0.0, 1.0, 0.5]],
-        provenance={},
-    )
+def tree(tmp_path: Path) -> Path:
+    """The source of a small project."""
+    root = tmp_path / "project"
+    for name, content in TREE.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
 
 
-def test_a_card_comes_back_as_it_was(reference_outputs: ReferenceOutputs, tmp_path: Path) -> None:
-    reference_outputs.save(tmp_path / "reference_outputs.json")
-    again = ReferenceOutputs.load(tmp_path / "reference_outputs.json")
-    assert again == reference_outputs
-    assert again.predictions == (2, 0, 1)
-    assert again.size_bytes == len(b"weights")
-    again.require(SAMPLES, tmp_path)
-
-
-def test_an_edited_card_is_refused(reference_outputs: ReferenceOutputs, tmp_path: Path) -> None:
-    file = tmp_path / "reference_outputs.json"
-    reference_outputs.save(file)
-    body = json.loads(file.read_text())
-    body["predictions"][0] = 0
-    file.write_text(json.dumps(body))
-    with pytest.raises(ReferenceOutputsError, match="edited"):
-        ReferenceOutputs.load(file)
-
-
-@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"schema": 99, "sha256": ""}'])
-def test_a_file_that_is_no_card_is_told(tmp_path: Path, content: str | None) -> None:
-    file = tmp_path / "reference_outputs.json"
-    if content is not None:
-        file.write_text(content)
-    with pytest.raises(ReferenceOutputsError, match=f"python -m models record {tmp_path}"):
-        ReferenceOutputs.load(file)
-
-
-def test_a_card_of_other_tweets_labels_or_weights_is_refused(
-    reference_outputs: ReferenceOutputs, tmp_path: Path
+@pytest.mark.parametrize("name", TREE)
+def test_editing_what_an_artifact_is_made_by_builds_it_again(
+    name: str, tree: Path, tmp_path: Path
 ) -> None:
-    others = Dataset("made up", ("good", "bad", "so SO"), (2, 0, 1), NAMES)
-    with pytest.raises(ReferenceOutputsError, match="other texts"):
-        reference_outputs.require(others)
-    with pytest.raises(ReferenceOutputsError, match="labels"):
-        reference_outputs.require(Dataset("made up", SAMPLES.texts, SAMPLES.labels, NAMES[::-1]))
-    for file in ("model.safetensors", "tokenizer.json"):
-        before = (tmp_path / file).read_bytes()
-        (tmp_path / file).write_bytes(b"other")
-        with pytest.raises(ReferenceOutputsError, match=f"another {file}"):
-            reference_outputs.require(SAMPLES, tmp_path)
-        (tmp_path / file).write_bytes(before)
-
-
-# Checkpoints
-
-
-def _checkpoint(folder: Path, **changes: object) -> Path:
-    config = {
-        "model_type": "mobilebert",
-        "architectures": ["MobileBertForSequenceClassification"],
-        "vocab_size": 2,
-        "hidden_size": 4,
-        "num_hidden_layers": 0,
-        "max_position_embeddings": 128,
-        "intermediate_size": 4,
-        "classifier_activation": False,
-        "num_attention_heads": 1,
-        "id2label": {"0": "no", "1": "yes"},
-    }
-    (folder / "config.json").write_text(json.dumps(config | changes))
-    (folder / "model.safetensors").write_bytes(b"\0" * 4)
-    words = {"[UNK]": 0, "a": 1}
-    (folder / "tokenizer.json").write_text(
-        json.dumps(
-            {
-                "version": "1.0",
-                "added_tokens": [],
-                "model": {
-                    "type": "WordPiece",
-                    "unk_token": "[UNK]",
-                    "continuing_subword_prefix": "##",
-                    "max_input_chars_per_word": 100,
-                    "vocab": words,
-                },
-            }
-        )
-    )
-    return folder
-
-
-def test_a_truncated_safetensors_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="not whole"):
-        open_checkpoint(str(_checkpoint(tmp_path))).weights()
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"architectures": ["MobileBertModel"]}, "python -m models finetune"),
-        ({"architectures": None}, "without a classification head"),
-        ({"model_type": "gpt2"}, "there is an architecture for"),
-        ({"vocab_size": 30522}, "the tokenizer it was trained with"),
-        ({"use_bottleneck_attention": True}, "use_bottleneck_attention = True"),
-        ({"trigram_input": False}, "trigram_input = False"),
-        ({"problem_type": "multi_label_classification"}, "judged are heads that choose one"),
-        ({"problem_type": "regression"}, "judged are heads that choose one"),
-        ({"id2label": {"0": "LABEL_0"}}, "judged are heads that choose one"),
-        ({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}, "--labels a,b"),
-        ({"id2label": None}, "has no id2label; .* --labels a,b"),
-    ],
-)
-def test_a_checkpoint_at_fault_is_told(tmp_path: Path, changes: dict, said: str) -> None:
-    with pytest.raises(CheckpointError, match=said):
-        open_checkpoint(str(_checkpoint(tmp_path, **changes)))
-
-
-def test_a_checkpoint_without_its_tokenizer_is_told(tmp_path: Path) -> None:
-    (_checkpoint(tmp_path) / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match=r"no tokenizer\.json"):
-        open_checkpoint(str(tmp_path))
-
-
-def test_neither_a_folder_nor_a_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(CheckpointError, match="no such folder"):
-        open_checkpoint("no/such/checkpoint")
-
-
-def test_bert_large_is_counted_as_its_authors_count_it() -> None:
-    assert reference_bytes(3)["weights"] == 4 * 335_144_963
-    assert reference_bytes(3)["training_checkpoint"] == 12 * 335_144_963
-
-
-@pytest.mark.parametrize("content", [b"", b"TFL3", b"\x1c\0\0\0TFL3" + b"\0" * 40])
-def test_what_is_no_flatbuffer_is_told(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "model.tflite").write_bytes(content)
-    with pytest.raises(ModelFileError):
-        inspect(tmp_path / "model.tflite")
+    """And editing another file does not."""
+    cache = Cache(tmp_path / "cache", sources=tree)
+    first = _get(cache, code=("tool.build",))
+    assert _get(cache, _never, code=("tool.build",)) == first
+    (tree / name).write_text(TREE[name] + "# edited\n")
+    if name == "tool/other.py":
+        assert _get(cache, _never, code=("tool.build",)) == first
+    else:
+        assert _get(cache, code=("tool.build",)).path != first.path

@@ -38,10 +38,11 @@ from devices.measurement.instruction_count import instructions
 from devices.measurement.numerics import require_valid_outputs
 from devices.profile import profile, profiles
 from devices.runtimes.environments import RUNTIMES
+from models import modes
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
-from models.modes import model_file, quantize, rule
-from models.tflite.contents import MODEL_FILE
+from models.tflite.flatbuffer import MODEL_FILE
+from models.tflite.quantizer import quantize, rule
 from models.tflite.transformations import share
 
 BOARDS = [name for name in profiles() if name != "host"]
@@ -56,7 +57,7 @@ def pi4(cache: Cache) -> Board:
 
 @pytest.fixture(scope="module")
 def dynamic_range(checkpoint: Checkpoint, cache: Cache) -> Path:
-    return model_file("dynamic_range", checkpoint, cache)
+    return modes.build("dynamic_range", checkpoint, cache)
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +224,7 @@ def test_silent_zeros_are_caught_on_the_boards_own_runtime(
 ) -> None:
     """tflite-runtime 2.14's aarch64 wheel too: one answer for every text."""
     path = tmp_path / MODEL_FILE
-    source = model_file("float32", checkpoint, cache)
+    source = modes.build("float32", checkpoint, cache)
     path.write_bytes(share(quantize(source, (rule(8, granularity="CHANNELWISE"),))))
     with pi4.worker("tflite-runtime") as worker:
         worker.load(path, checkpoint.tokenizer, checkpoint.label_names, "tflite-runtime")
@@ -303,7 +304,7 @@ def test_a_mode_that_does_not_fit_the_board_fails_there(
     small = replace(pi4.profile, memory_mb=200)
     board = replace(pi4, spec=lambda runtime: emulation.spec(small, runtime, cache.root))
     assert "200 MB imposed by a memory cgroup" in emulation.imposed(small)
-    path = model_file("float32", checkpoint, cache)
+    path = modes.build("float32", checkpoint, cache)
     with (
         pytest.raises(OutOfMemoryError, match="pi4@qemu ran out of memory"),
         board.worker("ai-edge-litert") as worker,

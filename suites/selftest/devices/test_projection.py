@@ -11,9 +11,9 @@ from common.cache import Cache
 from devices.errors import DeviceError
 from devices.measurement.projection import by_instructions, by_roofline
 from devices.profile import profile, profiles
+from models import modes
 from models.architectures import architecture_of
 from models.checkpoints.checkpoint import Checkpoint
-from models.modes import model_file
 from models.tflite.flops import operations
 
 
@@ -30,7 +30,7 @@ def arithmetic(config: dict[str, Any], tokens: int) -> int:
 
 @pytest.mark.parametrize("mode", ["float32", "dynamic_range"])
 def test_operations_are_those_of_the_graph(mode: str, checkpoint: Checkpoint, cache: Cache) -> None:
-    found = operations(model_file(mode, checkpoint, cache))
+    found = operations(modes.build(mode, checkpoint, cache))
     assert list(found) == [24, 40, 64, 128]
     for tokens, counted in found.items():
         assert counted.arithmetic == arithmetic(dict(checkpoint.config), tokens)

@@ -18,11 +18,11 @@ from data.splits import Splits
 from devices.boards.board import this_machine
 from devices.runtimes.environments import has_runtime, python_for
 from fixtures.matrix import REFERENCE, ZOO
+from models import contents
 from models.checkpoints import bundle
 from models.checkpoints.checkpoint import open_checkpoint
 from models.checkpoints.reference_outputs import digest
 from models.errors import BundleError, ModelFileError, ReferenceOutputsError
-from models.tflite import contents
 from suites.selftest import small_bundle
 
 ROOT = Path(__file__).parents[3]

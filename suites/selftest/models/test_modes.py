@@ -13,11 +13,13 @@ from common.cache import Cache
 from data.splits import Splits
 from devices.measurement.numerics import mean_logit_error
 from fixtures.matrix import Target
+from models import modes
 from models.checkpoints.checkpoint import Checkpoint
+from models.contents import inspect
 from models.errors import QuantizeError
-from models.modes import MODES, mode_of, model_file
+from models.modes import MODES, dynamic_range, full_integer, mode_of
 from models.tflite import calibration
-from models.tflite.contents import MODEL_FILE, dtype_of, inspect, operator_name
+from models.tflite.flatbuffer import MODEL_FILE, dtype_of, operator_name
 from models.tflite.layers import MASKED
 from models.tflite.quantizer import calibrate, quantize
 from models.tflite.transformations import rewritten, share
@@ -31,8 +33,8 @@ def test_sharing_changes_no_answer(
 ) -> None:
     """The file with everything equal stored once answers bit for bit like the tool's own."""
     path = tmp_path / MODEL_FILE
-    path.write_bytes(quantize(path32, MODES["dynamic_range"].recipe))
-    shared = model_file("dynamic_range", checkpoint, cache)
+    path.write_bytes(quantize(path32, dynamic_range.RECIPE))
+    shared = modes.build("dynamic_range", checkpoint, cache)
     assert shared.stat().st_size < path.stat().st_size
     np.testing.assert_array_equal(ask(LITERT, path).logits, ask(LITERT, shared).logits)
 
@@ -41,7 +43,7 @@ def test_every_int8_layer_has_a_bias_and_those_of_zeros_change_no_answer(
     ask: Ask, checkpoint: Checkpoint, cache: Cache, splits: Splits, tmp_path: Path
 ) -> None:
     """Without one an aarch64 kernel of tflite-runtime reads address 0."""
-    path, without = model_file("full_integer", checkpoint, cache, splits.calibration), 0
+    path, without = modes.build("full_integer", checkpoint, cache, splits.calibration), 0
 
     def take_away(model: Any) -> None:
         nonlocal without
@@ -76,7 +78,7 @@ def test_modes_that_are_no_part_of_the_main_job_keep_their_promises(
     expected: np.ndarray,
     spread: float,
 ) -> None:
-    path = model_file(mode, checkpoint, cache, splits.calibration)
+    path = modes.build(mode, checkpoint, cache, splits.calibration)
     found, promised = inspect(path), MODES[mode]
     assert promised.dtype_faults(found) == {}
     assert mode_of(found) == mode
@@ -92,7 +94,7 @@ def _calibrated(path32: Path, checkpoint: Checkpoint, splits: Splits, mask_from:
     shown = calibration.samples(inspect(path32).signatures, checkpoint.tokenizer, texts)
     for inputs in (one for signature in shown.values() for one in signature):
         inputs["attention_mask"], inputs[mask_from] = inputs[mask_from], inputs["attention_mask"]
-    return share(quantize(path32, MODES["full_integer"].recipe, calibrate(path32, shown)))
+    return share(quantize(path32, full_integer.RECIPE, calibrate(path32, shown)))
 
 
 def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
@@ -101,7 +103,7 @@ def test_calibration_tweets_with_token_types_for_the_mask_are_told_by_its_scale(
     """Taken without a word, and the logits are hardly further away: the mask's scale tells."""
     path = tmp_path / MODEL_FILE
     path.write_bytes(_calibrated(path32, checkpoint, splits, "token_type_ids"))
-    right = inspect(model_file("full_integer", checkpoint, cache, splits.calibration)).mask_ranges
+    right = inspect(modes.build("full_integer", checkpoint, cache, splits.calibration)).mask_ranges
     wrong = inspect(path).mask_ranges
     assert len(right) == len(wrong) > 0
     for bounds in right:
@@ -119,7 +121,7 @@ def test_calibration_tweets_with_ids_for_the_mask_are_refused(
 
 def test_a_calibrated_mode_needs_its_tweets(checkpoint: Checkpoint, cache: Cache) -> None:
     with pytest.raises(QuantizeError, match="full_integer is calibrated, and there are no"):
-        model_file("full_integer", checkpoint, cache)
+        modes.build("full_integer", checkpoint, cache)
 
 
 def test_each_length_is_calibrated_with_the_longest_tweets_that_fit_it(
@@ -136,9 +138,9 @@ def test_each_length_is_calibrated_with_the_longest_tweets_that_fit_it(
     ).items():
         length = int(key.removeprefix("tokens_"))
         assert {one["input_ids"].shape for one in shown} == {(1, length)}
-        fitting = [n for n in tokens if n <= length][-calibration.A_LENGTH :]
+        fitting = [n for n in tokens if n <= length][-calibration.PER_LENGTH :]
         assert [int(one["attention_mask"].sum()) for one in shown][: len(fitting)] == fitting[::-1]
-        assert len(shown) == calibration.A_LENGTH
+        assert len(shown) == calibration.PER_LENGTH
         assert all(one["input_ids"][one["attention_mask"] == 0].sum() == 0 for one in shown)
 
 
@@ -152,7 +154,7 @@ def test_a_second_sample_for_calibration_is_disjoint(splits: Splits) -> None:
 
 def test_an_unknown_mode_is_told(checkpoint: Checkpoint, cache: Cache) -> None:
     with pytest.raises(QuantizeError, match="known: float32, float16, dynamic_range"):
-        model_file("int3", checkpoint, cache)
+        modes.build("int3", checkpoint, cache)
 
 
 def test_the_converted_file_keeps_every_length(path32: Path) -> None:

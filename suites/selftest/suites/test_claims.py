@@ -27,8 +27,8 @@ from devices.measurement.numerics import label_mismatches, logit_spread, normali
 from devices.profile import profile
 from fixtures.matrix import Target
 from fixtures.measurement import Energy, Measured
+from models.contents import Contents
 from models.modes import MODES
-from models.tflite.contents import Contents
 from reports.check import Check, worst_measured
 from reports.verdict import CannotRun, DoesNotShip, Inconclusive, Invalid, Verdict
 

@@ -18,12 +18,14 @@ from devices.errors import LoadError, SilentlyWrongError
 from devices.measurement.numerics import mean_logit_error, require_valid_outputs
 from fixtures.matrix import Target
 from fixtures.target import OpenWorker
+from models import modes
 from models.architectures import architecture_of
 from models.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from models.contents import inspect
 from models.errors import CheckpointError
-from models.modes import MODES, model_file
-from models.tflite.contents import MODEL_FILE, inspect
+from models.modes import MODES
 from models.tflite.convert import saved_model
+from models.tflite.flatbuffer import MODEL_FILE
 from models.tflite.quantizer import quantize, rule
 from models.tflite.transformations import share
 from suites.selftest.conftest import Ask
@@ -91,7 +93,7 @@ def test_an_operator_that_is_too_new_is_refused_at_load(
 def test_one_scale_a_tensor_is_right_on_both(
     ask: Ask, checkpoint: Checkpoint, cache: Cache, expected: np.ndarray, spread: float
 ) -> None:
-    path = model_file("dynamic_range", checkpoint, cache)
+    path = modes.build("dynamic_range", checkpoint, cache)
     for target in (LITERT, TFLITE):
         away = mean_logit_error(ask(target, path).logits, expected, spread)[0]
         assert away <= MODES["dynamic_range"].mean_logit_error, (
