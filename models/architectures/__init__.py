@@ -15,6 +15,10 @@ from typing import Any, Protocol, cast
 
 from models.errors import CheckpointError
 
+# Added to the score of a padding token. Less would be too little where a head scores all real
+# tokens of a text low: -65 was met. In int8 it is cut off far above (`quantizer.MASKED_BELOW`).
+MASKED = -90.0
+
 
 class Architecture(Protocol):
     """What an architecture file holds.

@@ -61,7 +61,10 @@ def build(
     """
     if mode not in MODES:
         raise QuantizeError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
-    chosen = MODES[mode].in_format(format)
+    try:
+        chosen = MODES[mode].in_format(format)
+    except QuantizeError as error:
+        raise QuantizeError(f"mode {mode}: {error}") from None
     if chosen.calibrated and calibration is None:
         raise QuantizeError(f"{mode} is calibrated, and there are no calibration texts")
     inputs = chosen.inputs(checkpoint, calibration)

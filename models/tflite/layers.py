@@ -13,9 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-# Added to the score of a padding token. Less would be too little where a head scores all real
-# tokens of a text low: -65 was met. In int8 it is cut off far above (`quantizer.MASKED_BELOW`).
-MASKED = -90.0
+from models.architectures import MASKED
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": tf.nn.relu,
