@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from common import atomic
 from devices.boards.emulation import board_name, command, execnet_spec, kills
 from devices.client import Worker
 from devices.errors import DeviceError, OutOfMemoryError, ProvisionError, WorkerError
@@ -125,15 +126,14 @@ def plugin(cache: Path) -> Path:
                 raise ProvisionError(
                     "counting instructions takes a C compiler: `apt install gcc libc6-dev`"
                 )
-            temporary = made.with_suffix(".unfinished")
-            done = subprocess.run(
-                [compiler, "-shared", "-fPIC", "-O2", "-o", str(temporary), str(SOURCE)],
-                capture_output=True,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            if done.returncode:
-                raise ProvisionError(f"{compiler} could not compile {SOURCE}:\n{done.stderr}")
-            temporary.rename(made)
+            with atomic.new_file(made) as temporary:
+                done = subprocess.run(
+                    [compiler, "-shared", "-fPIC", "-O2", "-o", str(temporary), str(SOURCE)],
+                    capture_output=True,
+                    text=True,
+                    timeout=120,
+                    check=False,
+                )
+                if done.returncode:
+                    raise ProvisionError(f"{compiler} could not compile {SOURCE}:\n{done.stderr}")
     return made

@@ -7,7 +7,6 @@ own. Where it is opened, neither the weights nor the tools that made the FlatBuf
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -17,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from common import atomic
+from common.cache import locked_folder
+from common.checksum import file_sha256
 from data.dataset import Dataset
 from data.splits import Splits
 from models import contents
@@ -27,7 +27,6 @@ from models.checkpoints.hub import Source
 from models.checkpoints.reference_outputs import (
     ReferenceOutputs,
     digest,
-    file_sha256,
     software_versions,
 )
 from models.errors import BundleError, ReferenceOutputsError
@@ -106,8 +105,7 @@ def write(
     ReferenceOutputs.load(reference / "reference_outputs.json").require(dataset)
     columns = ("name", "texts", "labels", "label_names", "entities")
     body = {name: value for name, value in asdict(dataset).items() if name in columns}
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.files")
+    scratch = atomic.temporary_name(out)
     try:
         scratch.mkdir(parents=True)
         (scratch / "texts.json").write_text(json.dumps(body) + "\n")
@@ -134,15 +132,16 @@ def write(
             "files": {name: file_sha256(path) for name, path in files.items()},
         }
         manifest["sha256"] = digest(manifest)
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
+        with (
+            atomic.new_file(out) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle,
+        ):
             bundle.writestr(MANIFEST, json.dumps(manifest, indent=1) + "\n")
             for name, path in files.items():
                 bundle.write(path, name)
-        temporary.replace(out)
     except OSError as error:
         raise BundleError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -156,11 +155,8 @@ def open_bundle(file: Path, root: Path) -> Bundle:
         with zipfile.ZipFile(file) as packed:
             manifest = _manifest(file, packed)
             folder = root / "bundles" / manifest["sha256"][:24]
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(folder.name + ".lock")):
-                if not folder.exists():
-                    _unpack(packed, manifest, folder)
-                _verify(file, folder, manifest)
+            locked_folder(folder, lambda new: packed.extractall(new, manifest["files"]))
+            _verify(file, folder, manifest)
     except FileNotFoundError:
         raise BundleError(f"{file}: no such file") from None
     except _DAMAGE as error:
@@ -185,16 +181,6 @@ def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
         odd = ", ".join(sorted(named ^ set(present))) or "a file twice"
         raise BundleError(f"{file}: manifest and files do not agree: {odd}{_AGAIN}")
     return {**manifest, "sha256": stated}
-
-
-def _unpack(packed: zipfile.ZipFile, manifest: Mapping[str, Any], folder: Path) -> None:
-    temporary = folder.with_name(f"{folder.name}.unpacking")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        packed.extractall(temporary, manifest["files"])
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _verify(file: Path, folder: Path, manifest: Mapping[str, Any]) -> None:
