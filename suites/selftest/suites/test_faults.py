@@ -1,4 +1,4 @@
-"""What the suite exists to catch, planted in real FlatBuffers on real runtimes, and caught."""
+"""The faults that the suite exists to catch, in real model files on real runtimes."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def _load(worker: Worker, target: Target, path: Path, checkpoint: Checkpoint) ->
 
 @pytest.fixture(scope="module")
 def per_channel(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Dynamic range with a scale for each channel: the quantizer's own default."""
+    """dynamic_range with a scale for each channel: the quantizer's own default."""
     path = tmp_path_factory.mktemp("per_channel") / MODEL_FILE
     path.write_bytes(share(quantize(path32, (rule(8, granularity="CHANNELWISE"),))))
     return path
 
 
-# The three targets that began this suite
+# The three faults that began this suite
 
 
-def test_a_runtime_that_answers_wrongly_without_an_error_is_caught_by_name(
+def test_a_runtime_with_wrong_outputs_and_no_error_is_named(
     ask: Ask, per_channel: Path, expected: np.ndarray, spread: float
 ) -> None:
     """The same file is right on ai-edge-litert and garbage on tflite-runtime 2.14."""
@@ -81,8 +81,8 @@ def test_an_operator_that_is_too_new_is_refused_at_load(
     path.write_bytes(converter.convert())
     needed = inspect(path).operators
     assert op_support.refused(needed, "ai-edge-litert==2.3.0") == []
-    told = "FULLY_CONNECTED v12; tflite-runtime==2.14.0 stops at v10"
-    assert told in op_support.refused(needed, "tflite-runtime==2.14.0")
+    refusal = "FULLY_CONNECTED v12; tflite-runtime==2.14.0 stops at v10"
+    assert refusal in op_support.refused(needed, "tflite-runtime==2.14.0")
     refused = "opcode 'FULLY_CONNECTED' version '12'"
     with bare_worker(TFLITE) as worker, pytest.raises(LoadError, match=refused):
         _load(worker, TFLITE, path, checkpoint)
@@ -102,7 +102,7 @@ def test_one_scale_a_tensor_is_right_on_both(
 
 
 def _first_layer(checkpoint: Checkpoint, folder: Path) -> Checkpoint:
-    """The checkpoint cut to one layer. What is cut off would have no place in the graph."""
+    """The checkpoint with one layer. Weights of further layers are refused."""
     from safetensors.numpy import load_file, save_file
 
     config = {**checkpoint.config, "num_hidden_layers": 1}
@@ -128,7 +128,7 @@ def _ids(checkpoint: Checkpoint, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
+def test_swapped_inputs_and_an_ignored_mask_move_the_logits(
     bare_worker: OpenWorker,
     checkpoint: Checkpoint,
     path32: Path,
@@ -160,8 +160,8 @@ def test_swapped_inputs_and_an_ignored_mask_are_told_apart(
     "wrong",
     [
         pytest.param(np.zeros_like, id="zeros"),
-        pytest.param(lambda x: np.repeat(x[:1], len(x), 0), id="a constant answer"),
-        pytest.param(lambda x: np.roll(x, 1, 0), id="the previous answer"),
+        pytest.param(lambda x: np.repeat(x[:1], len(x), 0), id="constant outputs"),
+        pytest.param(lambda x: np.roll(x, 1, 0), id="the previous outputs"),
         pytest.param(lambda x: np.where(np.arange(len(x))[:, None] == 3, np.nan, x), id="one NaN"),
     ],
 )

@@ -1,6 +1,6 @@
-"""Faults planted in real FlatBuffers of the candidate, and held as the suite holds any FlatBuffer.
+"""Faults planted in real model files of the candidate, and judged as the suite judges any.
 
-Each loads, runs, and raises nothing.
+Each file loads, runs, and raises nothing.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ RECIPES = {
 
 Change = Callable[[Any], None]
 Plant = Callable[[Path, Change], Path]
-Away = Callable[[Path], float]
+Error = Callable[[Path], float]
 
 
 @pytest.fixture(scope="module")
 def one(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The float32 FlatBuffer with the signature for 64 tokens alone: what is planted is small."""
+    """The float32 model file with one signature, of 64 tokens, so that what is planted is small."""
     path = tmp_path_factory.mktemp("one") / MODEL_FILE
     path.write_bytes(one_signature(path32.read_bytes(), "tokens_64"))
     return path
@@ -57,7 +57,7 @@ def one(path32: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def plant(tmp_path: Path) -> Plant:
-    """A FlatBuffer with a change made through the schema."""
+    """Make a model file with a change, through the schema."""
 
     def planted(source: Path, change: Change) -> Path:
         path = tmp_path / "planted.tflite"
@@ -81,7 +81,7 @@ def samples(one: Path, checkpoint: Checkpoint, splits: Splits) -> Any:
 
 
 def _operators(model: Any, kind: str, name: str = "") -> Iterator[Any]:
-    """The operators of a kind whose output is named so."""
+    """Yield the operators of a kind whose output's name contains ``name``."""
     (graph,) = model.subgraphs
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex]
@@ -91,7 +91,7 @@ def _operators(model: Any, kind: str, name: str = "") -> Iterator[Any]:
 
 
 def _tables(model: Any, name: str) -> list[Any]:
-    """The weight tensors of the dense layers named so, in order."""
+    """Return the weight tensors of the dense layers whose name contains ``name``, in order."""
     tensors = model.subgraphs[0].tensors
     found = [tensors[o.inputs[1]] for o in _operators(model, "FULLY_CONNECTED", name)]
     assert found
@@ -99,7 +99,7 @@ def _tables(model: Any, name: str) -> list[Any]:
 
 
 def _numbers(model: Any, tensor: Any, dtype: str = "<f4") -> np.ndarray:
-    """The constant's numbers, to be written to."""
+    """Return a constant's numbers, which can be written to."""
     buffer = model.buffers[tensor.buffer]
     buffer.data = np.array(buffer.data, np.uint8)  # its own
     shape = () if tensor.shape is None else tuple(tensor.shape)
@@ -107,14 +107,16 @@ def _numbers(model: Any, tensor: Any, dtype: str = "<f4") -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def away(ask: Ask, expected: np.ndarray, spread: float) -> Away:
-    """How far a FlatBuffer answers from the checkpoint."""
+def error(ask: Ask, expected: np.ndarray, spread: float) -> Error:
+    """The mean normalized logit error of a model file."""
     return lambda path: mean_logit_error(ask(LITERT, path).logits, expected, spread)[0]
 
 
-def test_unchanged_it_answers_like_its_checkpoint(away: Away, one: Path, plant: Plant) -> None:
-    """What the faults below are told apart from."""
-    assert away(plant(one, lambda model: None)) <= MODES["float32"].mean_logit_error
+def test_without_a_fault_the_outputs_are_the_checkpoint_s(
+    error: Error, one: Path, plant: Plant
+) -> None:
+    """What the faults below are compared with."""
+    assert error(plant(one, lambda model: None)) <= MODES["float32"].mean_logit_error
 
 
 def _swap_layers(model: Any) -> None:
@@ -137,7 +139,7 @@ def _ignore_mask(model: Any) -> None:
 
 
 def _set_mask(model: Any, value: float) -> None:
-    """What a masked token's score gets instead of `MASKED`."""
+    """Set what is added to a masked token's score instead of `MASKED`."""
     (operator,) = (o for o in _operators(model, "MUL", "mul") if _is_mask(model, o))
     _numbers(model, model.subgraphs[0].tensors[operator.inputs[1]])[...] = value
 
@@ -159,7 +161,7 @@ def test_a_mask_that_is_too_shallow(
     evaluation: Dataset,
     spread: float,
 ) -> None:
-    """In texts that begin so, a head scores every real token low, and padding takes over."""
+    """In texts that begin so, a head scores every real token low, and attends to the padding."""
     chosen = [i for i, text in enumerate(evaluation.texts) if text.startswith("@SouthwestAir ")]
     texts = [evaluation.texts[i] for i in chosen]
     path = plant(one, lambda model: _set_mask(model, mask))
@@ -187,23 +189,23 @@ def _negate_a_table(model: Any) -> None:
 
 @pytest.mark.parametrize("change", [_swap_layers, _shift_positions, _ignore_mask, _negate_a_table])
 def test_a_fault_in_float32_moves_the_logits(
-    change: Change, away: Away, one: Path, plant: Plant
+    change: Change, error: Error, one: Path, plant: Plant
 ) -> None:
     """Two layers swapped, positions off by one, the mask ignored, one table negated."""
-    assert away(plant(one, change)) > 10 * MODES["float32"].mean_logit_error
+    assert error(plant(one, change)) > 10 * MODES["float32"].mean_logit_error
 
 
 @pytest.mark.parametrize("mode", ["dynamic_range", "int4"])
-def test_an_ignored_mask_shows_in_the_modes_that_answer_less_exactly(
+def test_an_ignored_mask_shows_in_coarser_modes(
     mode: str, ask: Ask, one: Path, plant: Plant, tmp_path: Path, spread: float
 ) -> None:
-    """By more than the claim of conformance lets padding change, in nearly every text."""
+    """In nearly every text, by more than conformance permits padding to change."""
     sound = ask(LITERT, _quantized(one, mode, tmp_path)).logits
     ignored = ask(LITERT, _quantized(plant(one, _ignore_mask), mode, tmp_path)).logits
     assert np.mean(normalized_logit_errors(ignored, sound, spread).max(1) > 0.05) > 0.9
 
 
-def test_an_index_past_what_there_is_is_told_when_the_file_is_read(one: Path, plant: Plant) -> None:
+def test_an_index_past_the_end_is_refused_when_the_file_is_read(one: Path, plant: Plant) -> None:
     def change(model: Any) -> None:
         model.subgraphs[0].tensors[3].buffer = 99_999
 
@@ -211,7 +213,7 @@ def test_an_index_past_what_there_is_is_told_when_the_file_is_read(one: Path, pl
         inspect(plant(one, change))
 
 
-def test_a_nan_in_one_weight_is_no_answer(
+def test_a_nan_in_one_weight_is_caught(
     ask: Ask, one: Path, plant: Plant, expected: np.ndarray, spread: float
 ) -> None:
     def change(model: Any) -> None:
@@ -223,7 +225,7 @@ def test_a_nan_in_one_weight_is_no_answer(
         )
 
 
-def test_labels_permuted_in_the_classifier_are_another_model(
+def test_labels_permuted_in_the_classifier_are_caught(
     ask: Ask, one: Path, plant: Plant, expected: np.ndarray, spread: float
 ) -> None:
     def change(model: Any) -> None:
@@ -241,7 +243,7 @@ def test_labels_permuted_in_the_classifier_are_another_model(
     )
 
 
-def test_scales_of_one_layer_doubled(away: Away, one: Path, plant: Plant, tmp_path: Path) -> None:
+def test_scales_of_one_layer_doubled(error: Error, one: Path, plant: Plant, tmp_path: Path) -> None:
     def change(model: Any) -> None:
         for table in _tables(model, LAYER):
             table.quantization.scale = table.quantization.scale * 2
@@ -250,14 +252,14 @@ def test_scales_of_one_layer_doubled(away: Away, one: Path, plant: Plant, tmp_pa
         _quantized(one, "dynamic_range", tmp_path),
         MODES["dynamic_range"].mean_logit_error,
     )
-    assert away(source) <= most
-    assert away(plant(source, change)) > 2 * most
+    assert error(source) <= most
+    assert error(plant(source, change)) > 2 * most
 
 
 def test_zero_points_shifted(
-    away: Away, one: Path, plant: Plant, samples: Any, tmp_path: Path
+    error: Error, one: Path, plant: Plant, samples: Any, tmp_path: Path
 ) -> None:
-    """Of what dense layers compute, by an eighth of what int8 can hold. One layer can bear it."""
+    """Of the outputs of all dense layers, by an eighth of int8's range. One layer hides it."""
 
     def change(model: Any) -> None:
         for operator in _operators(model, "FULLY_CONNECTED", "encoder.layer"):
@@ -266,16 +268,16 @@ def test_zero_points_shifted(
 
     source = _quantized(one, "full_integer", tmp_path, samples)
     most = MODES["full_integer"].mean_logit_error
-    assert away(source) <= most
-    assert away(plant(source, change)) > 2 * most
+    assert error(source) <= most
+    assert error(plant(source, change)) > 2 * most
 
 
-def test_an_unclipped_mask_is_told_by_its_scale(
-    away: Away, one: Path, plant: Plant, samples: Any, tmp_path: Path
+def test_an_unclipped_mask_shows_in_its_scale(
+    error: Error, one: Path, plant: Plant, samples: Any, tmp_path: Path
 ) -> None:
-    """-10000, as models are trained: right in float32, and nothing is left of a score in int8."""
+    """-10000, as models are trained: right in float32, and in int8 the scores vanish."""
     source = plant(one, lambda model: _set_mask(model, -10000.0))
-    assert away(source) <= MODES["float32"].mean_logit_error
+    assert error(source) <= MODES["float32"].mean_logit_error
     path = _quantized(source, "full_integer", tmp_path, samples)
     assert min(least for least, _ in inspect(path).mask_ranges) == pytest.approx(-10000, rel=0.01)
-    assert away(path) > MODES["full_integer"].mean_logit_error
+    assert error(path) > MODES["full_integer"].mean_logit_error
