@@ -811,12 +811,12 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
         finally:
             hook.remove()
 
-    def heeded(model: Any, *_: Any) -> float:
+    def adjusted(model: Any, *_: Any) -> float:
         model.classifier.bias.data += torch.tensor([1.0, 2.0, 3.0])
         return 0.5
 
     monkeypatch.setattr(distillation.Distillation, "forward", spied)
-    monkeypatch.setattr(train, "_heed_the_rare", heeded)
+    monkeypatch.setattr(train, "adjust_logits_for_class_prior", adjusted)
     for start, out in ((student, "small"), (tmp_path / "small", "further")):
         status = main(
             [
