@@ -43,9 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     alike.add_argument("--times", type=_count, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
     commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
-    cost = commands.add_parser(
-        "instruction_count", help="count the instructions of a text, on emulated boards"
-    )
+    cost = commands.add_parser("count", help="count the instructions of a text, on emulated boards")
     cost.add_argument("model_file", type=Path)
     cost.add_argument("tokenizer", type=Path, help="its tokenizer.json")
     cost.add_argument("--device", action="append", required=True, help="a board (repeatable)")
@@ -61,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args.command == "aa":
             return _same(args)
-        if args.command == "instruction_count":
+        if args.command == "count":
             return _instructions(args)
         table = {
             runtime.requirements[0]: op_support.probe(name, [str(python_for(name, args.cache_dir))])

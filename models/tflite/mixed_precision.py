@@ -57,7 +57,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class InstructionCount:
+class QuantizationCost:
     """What bits cost, on ``texts`` of the calibration split.
 
     Attributes:
@@ -95,8 +95,8 @@ class Recipe:
     calibration_sha256: str
     budget: Budget
     bits: dict[str, int]
-    cost: InstructionCount
-    alone: dict[str, dict[str, InstructionCount]]
+    cost: QuantizationCost
+    alone: dict[str, dict[str, QuantizationCost]]
 
     def save(self, path: Path) -> None:
         """Write the recipe."""
@@ -115,10 +115,10 @@ def load(checkpoint: Checkpoint) -> Recipe:
         body: dict[str, Any] = json.loads(path.read_text())
         body |= {
             "budget": Budget(**body["budget"]),
-            "instruction_count": InstructionCount(**body["instruction_count"]),
+            "cost": QuantizationCost(**body["cost"]),
         }
         body["alone"] = {
-            width: {group: InstructionCount(**cost) for group, cost in costs.items()}
+            width: {group: QuantizationCost(**cost) for group, cost in costs.items()}
             for width, costs in body["alone"].items()
         }
         recipe = Recipe(**body)
@@ -200,7 +200,7 @@ class _Scale:
     float32: np.ndarray
     numbers: Mapping[str, int]
 
-    def cost(self, bits: Bits) -> InstructionCount:
+    def cost(self, bits: Bits) -> QuantizationCost:
         recipe = rules(self.source, bits)
 
         def build(folder: Path) -> None:
@@ -221,10 +221,8 @@ class _Scale:
             "ai-edge-quantizer": version("ai-edge-quantizer"),
             "runtime": self.runtime,
         }
-        path = (
-            self.cache.artifact("instruction_count", inputs, build, quiet=True).path / "cost.json"
-        )
-        return InstructionCount(**json.loads(path.read_text()))
+        path = self.cache.artifact("cost", inputs, build, quiet=True).path / "cost.json"
+        return QuantizationCost(**json.loads(path.read_text()))
 
     def of(self, count: int) -> _Scale:
         """The same with a sample of the texts."""
@@ -234,10 +232,10 @@ class _Scale:
 
 def _compare(
     logits: np.ndarray, float32: np.ndarray, labels: Sequence[int], weight_bytes: int
-) -> InstructionCount:
+) -> QuantizationCost:
     ours, theirs = _log_softmax(logits), _log_softmax(float32)
     right = [np.mean(x.argmax(1) == np.array(labels)) for x in (theirs, ours)]
-    return InstructionCount(
+    return QuantizationCost(
         texts=len(labels),
         agreement=round(100 * float(np.mean(ours.argmax(1) == theirs.argmax(1))), 6),
         drop=round(100 * float(right[0] - right[1]), 6),
@@ -307,7 +305,7 @@ def search(
     _say(f"all groups, {WIDTHS[0]} bits", cost)
     if not cost.within(budget):
         raise QuantizeError(f"{WIDTHS[0]} bits everywhere are outside {budget}: {cost}")
-    alone: dict[str, dict[str, InstructionCount]] = {}
+    alone: dict[str, dict[str, QuantizationCost]] = {}
     for width in WIDTHS[1:]:
         lower = {**bits, **dict.fromkeys(kept, width)}
         together = whole.cost(lower)
@@ -316,7 +314,7 @@ def search(
             bits, cost = lower, together
             continue
         base = few.cost(bits)
-        ranking: dict[str, tuple[float, InstructionCount]] = {}
+        ranking: dict[str, tuple[float, QuantizationCost]] = {}
         for n, group in enumerate(sorted(kept), start=1):
             found = few.cost({**bits, group: width})
             saved = base.weight_bytes - found.weight_bytes
@@ -338,9 +336,9 @@ def search(
 
 def _most(
     order: Sequence[str], bits: Bits, width: int, scale: _Scale, budget: Budget
-) -> tuple[int, dict[str, int], InstructionCount | None]:
+) -> tuple[int, dict[str, int], QuantizationCost | None]:
     """The longest head of ``order`` that can go to ``width`` bits, by halving."""
-    best: tuple[int, dict[str, int], InstructionCount | None] = (0, dict(bits), None)
+    best: tuple[int, dict[str, int], QuantizationCost | None] = (0, dict(bits), None)
     low, high = 0, len(order) - 1  # all of them were tried
     while low < high:
         middle = (low + high + 1) // 2
@@ -354,7 +352,7 @@ def _most(
     return best
 
 
-def _say(what: str, cost: InstructionCount) -> None:
+def _say(what: str, cost: QuantizationCost) -> None:
     print(
         f"{what}: agreement {cost.agreement:.2f}%, drop {cost.drop:.2f} points, "
         f"loss {cost.loss:.5f}, weights {cost.weight_bytes / 1e6:.2f} MB ({cost.texts} texts)",

@@ -402,15 +402,15 @@ def test_the_command_says_what_is_projected(
 ) -> None:
     counted = instruction_count.InstructionCount({24: 150_000_000}, 0.0001)
     monkeypatch.setattr("devices.__main__.instructions", lambda *_, **__: counted)
-    assert main(["instruction_count", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
+    assert main(["count", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
         "pi4 ai-edge-litert 24 tokens: 150.0 M instructions, projected 53 to 111 ms"
     )
     mute = replace(profile("pi4"), projection=None)
     monkeypatch.setattr("devices.__main__.profile", {"pi4": mute}.__getitem__)
-    assert main(["instruction_count", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
+    assert main(["count", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
     said = capsys.readouterr().out.splitlines()[0]
     assert said.endswith("150.0 M instructions, pi4: nothing is projected without [projection]")
     monkeypatch.undo()
-    assert main(["instruction_count", "a.tflite", "tokenizer.json", "--device", "pi6"]) == 2
+    assert main(["count", "a.tflite", "tokenizer.json", "--device", "pi6"]) == 2
     assert "unknown device 'pi6'" in capsys.readouterr().err

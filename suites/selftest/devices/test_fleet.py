@@ -25,8 +25,8 @@ from devices.runtimes.environments import python_for
 from fixtures.matrix import REFERENCE, ZOO
 from models.checkpoints.bundle import open_bundle
 from suites.selftest import small_bundle
+from suites.selftest.fixtures.test_orphans import await_gone
 from suites.selftest.sshd import Server, sshd
-from suites.selftest.test_orphans import await_gone
 
 ROOT = Path(__file__).parents[3]
 CACHE = ROOT / ".cache"

@@ -72,8 +72,8 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
             "host",
             f"--bundle={file}",
             f"--runtime={runtime}",
-            "--preset=rapid",
-            f"--cache-dir={tmp_path / 'cache'}",
+            "--preset=smoke",
+            f"--cache-dir={tmp_path / 'cache_dir'}",
             f"--report-dir={tmp_path / 'report'}",
         ],
         cwd=ROOT,
@@ -118,7 +118,7 @@ def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
             f"--bundle={file}",
             "--runtime=ai-edge-litert",
             *remotes,
-            f"--cache-dir={tmp_path / 'cache'}",
+            f"--cache-dir={tmp_path / 'cache_dir'}",
             f"--report-dir={tmp_path / 'report'}",
         ],
         cwd=ROOT,
@@ -128,7 +128,7 @@ def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert "2 passed" in run.stdout, run.stdout + run.stderr
-    assert len(list((tmp_path / "cache_dir" / "artifacts").glob("answers-*"))) == 2
+    assert len(list((tmp_path / "cache_dir" / "artifacts").glob("outputs-*"))) == 2
 
 
 def test_what_comes_out_is_what_went_in(file: Path, tmp_path: Path, splits: Splits) -> None:
@@ -215,10 +215,10 @@ def test_a_bundle_with_one_byte_changed_is_refused(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda f: f.update({"texts.json": f["texts.json"].replace(b"the", b"teh")}), "dataset"),
+        (lambda f: f.update({"texts.json": f["texts.json"].replace(b"the", b"teh")}), "texts"),
         (
             lambda f: f.pop("reference/reference_outputs.json"),
-            r"do not agree: reference/reference outputs\.json",
+            r"do not agree: reference/reference_outputs\.json",
         ),
         (lambda f: f.update({"../evil": b""}), r"do not agree: \.\./evil"),
         (lambda f: f.pop(bundle.MANIFEST), "not a bundle"),
@@ -247,7 +247,7 @@ def test_a_bundle_is_written_whole_or_not_at_all(
     out.write_text("the old one")
     few = replace(splits, evaluation=splits.evaluation.take(range(5)))
     candidate = open_checkpoint(str(CANDIDATE))
-    with pytest.raises(ReferenceOutputsError, match="it answers other texts"):
+    with pytest.raises(ReferenceOutputsError, match="they are of other texts"):
         bundle.write(out, candidate, Path(REFERENCE), few, {})
 
     def full(*_: object) -> None:

@@ -124,7 +124,7 @@ def test_a_search_goes_on_from_what_was_measured(tmp_path: Path) -> None:
 def test_a_recipe_comes_back_as_it_was_and_is_of_its_checkpoint_alone(
     checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    cost = mixed_precision.InstructionCount(10, 99.0, 0.5, 0.01, 100)
+    cost = mixed_precision.QuantizationCost(10, 99.0, 0.5, 0.01, 100)
     bits = {"embedding": 4}
     recipe = Recipe(checkpoint.weights_sha256, "1", Budget(), bits, cost, {"2": {"a": cost}})
     recipe.save(tmp_path / mixed_precision.RECIPE)

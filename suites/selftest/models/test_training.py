@@ -935,7 +935,11 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no such file"), ("", "no text left|cannot read it"), ("a,b\n1,2\n", "no column of texts")],
+    [
+        (None, "no such file"),
+        ("", "no text left|cannot read it"),
+        ("a,b\n1,2\n", "no column of texts"),
+    ],
 )
 def test_unlabelled_files_without_texts_are_refused(
     splits: Splits, tmp_path: Path, content: str | None, said: str

@@ -113,8 +113,8 @@ def test_an_edited_file_is_an_error(run: Path) -> None:
 
 
 def test_another_schema_version_is_refused(run: Path) -> None:
-    run.write_text(run.read_text().replace('"schema": 1', '"schema": 2', 1))
-    with pytest.raises(schema.ReportError, match="version 2"):
+    run.write_text(run.read_text().replace('"schema": 2', '"schema": 3', 1))
+    with pytest.raises(schema.ReportError, match="version 3"):
         aggregate.read(run)
 
 
@@ -123,7 +123,7 @@ def test_another_schema_version_is_refused(run: Path) -> None:
     [
         ("verdict", "fine", "records[0].verdict"),
         ("duration", "long", "records[0].duration"),
-        ("target", {"device": "host"}, "records[0].case.runtime"),
+        ("target", {"device": "host"}, "records[0].target.runtime"),
         ("metrics", {"accuracy": "upper"}, "records[0].metrics.accuracy"),
         ("mood", "good", "records[0].mood"),
     ],

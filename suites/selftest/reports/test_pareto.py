@@ -16,7 +16,7 @@ FACTS = {
     "size_bytes": 8_022_784,
     "tokenizer_bytes": 100_000,
     "ratio_weights": 167.0966,
-    "dataset": 6075,
+    "texts": 6075,
     "accuracy": 78.0576,
     "balanced_accuracy": 77.4934,
     "drop": 1.5844,
@@ -117,7 +117,7 @@ def test_a_bound_is_kept_by_size_and_by_both_upper_bounds(tmp_path: Path) -> Non
         bytes=8_022_784,
         tokenizer_bytes=100_000,
         smaller_than_bert_large_weights=167.1,
-        dataset=6075,
+        texts=6075,
         accuracy=78.06,
         balanced_accuracy=77.49,
         drop=1.58,
@@ -148,7 +148,7 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     csv.write_text(csv.read_text().replace("8022784", "8 MB"))
     with pytest.raises(schema.ReportError, match=r"line 2: .*8 MB"):
         pareto.read(csv)
-    csv.write_text(csv.read_text().replace("dataset", "Tweets"))
+    csv.write_text(csv.read_text().replace("texts", "Tweets"))
     with pytest.raises(schema.ReportError, match="columns"):
         pareto.read(csv)
 
