@@ -8,8 +8,6 @@ On another processor than the baseline's, what is timed or weighed is shown and 
 metric by metric, and claim by claim. Everything else is a regression on any machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,29 +180,29 @@ def _check_complete(baseline: Baseline) -> None:
     for field in ("dataset", "splits"):
         if field not in baseline["metadata"]:
             raise ReportError(f"$.metadata.{field}: missing: the texts are unknown")
-    gated = metrics.gated()
     for index, base in enumerate(baseline["targets"]):
-        path = f"$.targets[{index}]"
-        if not base["figures"] and base["verdict"] != Verdict.CANNOT_RUN:
-            raise ReportError(f"{path}.figures: empty: {names[index]} would not be gated")
-        if base["verdict"] == Verdict.INVALID:
-            raise ReportError(f"{path}.verdict: {names[index]} is invalid: it gates nothing")
-        for key, value in base["figures"].items():
-            if key not in gated:
-                raise ReportError(f"{path}.figures.{key}: {metrics.unknown(key)}")
-            conform(
-                value, float if gated[key].ratio_key else gated[key].kind, f"{path}.figures.{key}"
-            )
-        claims = base.get("claims")
-        if claims is not None:
-            missing = [claim for claim in REQUIRED if claim not in claims]
-            if missing:
-                raise ReportError(f"{path}.claims: {', '.join(missing)} missing")
-            worst = max((Verdict(claim["verdict"]) for claim in claims.values()), key=rank)
-            if rank(worst) > rank(Verdict(base["verdict"])):
-                raise ReportError(
-                    f"{path}.verdict: {base['verdict']} by the file; its claims say {worst}"
-                )
+        _check_target(base, f"$.targets[{index}]")
+
+
+def _check_target(base: BaselineTarget, path: str) -> None:
+    gated, name, verdict = metrics.gated(), aggregate.name(base["target"]), Verdict(base["verdict"])
+    if verdict is Verdict.INVALID:
+        raise ReportError(f"{path}.verdict: {name} is invalid: it gates nothing")
+    if not base["figures"] and verdict is not Verdict.CANNOT_RUN:
+        raise ReportError(f"{path}.figures: empty: {name} would not be gated")
+    for key, value in base["figures"].items():
+        if key not in gated:
+            raise ReportError(f"{path}.figures.{key}: {metrics.unknown(key)}")
+        kind = float if gated[key].ratio_key else gated[key].kind
+        conform(value, kind, f"{path}.figures.{key}")
+    claims = base.get("claims")
+    if claims is None:
+        return
+    if missing := [claim for claim in REQUIRED if claim not in claims]:
+        raise ReportError(f"{path}.claims: {', '.join(missing)} missing")
+    worst = max((Verdict(claim["verdict"]) for claim in claims.values()), key=rank)
+    if rank(worst) > rank(verdict):
+        raise ReportError(f"{path}.verdict: {verdict} by the file; its claims say {worst}")
 
 
 def gate(
@@ -251,15 +249,15 @@ def _check_valid(run: VerdictFile) -> None:
 def _check_same_texts(run: VerdictFile, baseline: Baseline) -> None:
     """Raise ReportError unless both were judged on the same texts."""
     ours, theirs = run["metadata"], baseline["metadata"]
-    if ours.get("dataset") != theirs.get("dataset"):
-        raise ReportError(
-            f"dataset: {ours.get('dataset')!r} in the run, {theirs.get('dataset')!r} in the baseline"
-        )
     # Where no evaluation split is stated, all splits must be the same.
     one, other = (side.get("splits", {}) for side in (ours, theirs))
-    one, other = (splits.get("evaluation", splits) for splits in (one, other))
-    if one != other:
-        raise ReportError(f"evaluation texts: {one!r} in the run, {other!r} in the baseline")
+    compared = {
+        "dataset": (ours.get("dataset"), theirs.get("dataset")),
+        "evaluation texts": (one.get("evaluation", one), other.get("evaluation", other)),
+    }
+    for what, (here, there) in compared.items():
+        if here != there:
+            raise ReportError(f"{what}: {here!r} in the run, {there!r} in the baseline")
 
 
 def _differing_metadata(run: VerdictFile, baseline: Baseline) -> list[Finding]:

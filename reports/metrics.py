@@ -98,7 +98,7 @@ class Metric:
         value = values.get(self.key)
         if value is None:
             return MISSING
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if self.scale != 1:
             value *= self.scale
         return self.format.format(value)
 

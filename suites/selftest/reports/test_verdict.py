@@ -5,7 +5,7 @@ import math
 import pytest
 
 from reports import verdict
-from reports.verdict import DoesNotShip, Estimate, Inconclusive, Invalid, Verdict, VerdictError
+from reports.verdict import Fails, Estimate, Inconclusive, Invalid, Verdict, VerdictError
 
 
 def drop(value: float, lower: float | None = None, upper: float | None = None) -> Estimate:
@@ -76,7 +76,7 @@ def test_worst_of_nothing_is_invalid() -> None:
     assert verdict.worst([]) is Verdict.INVALID
 
 
-@pytest.mark.parametrize("kind", [DoesNotShip, Inconclusive, Invalid])
+@pytest.mark.parametrize("kind", [Fails, Inconclusive, Invalid])
 def test_demand_raises_the_exception_of_the_verdict(kind: type[VerdictError]) -> None:
     with pytest.raises(kind, match="why"):
         verdict.raise_unless_passing(kind.verdict, "why")
