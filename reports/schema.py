@@ -11,7 +11,16 @@ import types
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    Literal,
+    Required,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from reports import metrics
 
@@ -79,6 +88,18 @@ class TargetVerdict(TypedDict):
     metrics: Metrics
 
 
+class ModelInfo(TypedDict, total=False):
+    """A checkpoint that the report names. Accuracies are in percent."""
+
+    name: Required[str]
+    parameters: Required[int]
+    weights_bytes: Required[int]
+    training_checkpoint_bytes: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+
+
 class RunMetadata(TypedDict, total=False):
     """What was judged, on what, with what. Other keys are allowed."""
 
@@ -88,7 +109,7 @@ class RunMetadata(TypedDict, total=False):
     dataset: str
     splits: dict[str, str]
     accuracy_reference: str
-    models: dict[str, Any]  # by role: name, parameters, bytes, accuracies in percent
+    models: dict[str, ModelInfo]  # by role
     machine_info: Any  # text, or an object of texts
     tools: dict[str, str]
 
