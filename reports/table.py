@@ -65,9 +65,16 @@ def _terminal_table(targets: Sequence[TargetVerdict]) -> str:
         out.append(line)
         if projection := _projection(found["metrics"]):
             out.append(_wrapped(f"p90 {projection} ms, not measured", "  "))
-        if Verdict(found["verdict"]) not in PASSING:
-            out += [_wrapped(reason, "  ") for reason in found["reasons"]]
+        out += [_wrapped(reason, "  ") for reason in _grouped(found["reasons"])]
     return "\n".join(out)
+
+
+def _grouped(reasons: Sequence[str]) -> list[str]:
+    """Return `reasons` with one line for claims that have the same reason."""
+    claims: dict[str, list[str]] = {}
+    for claim, _, why in (reason.partition(": ") for reason in reasons):
+        claims.setdefault(why, []).append(claim)
+    return [f"{', '.join(named)}: {why}" for why, named in claims.items()]
 
 
 def sentence(targets: Sequence[TargetVerdict]) -> str:

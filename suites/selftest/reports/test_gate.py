@@ -174,6 +174,27 @@ def test_a_claim_that_newly_fails_next_to_a_failing_one_is_a_regression(tmp_path
     assert text.endswith("privacy fails, was passes")
 
 
+@pytest.mark.parametrize(("claim", "regression"), [("memory", False), ("privacy", True)])
+def test_claims_are_excused_one_by_one(tmp_path: Path, claim: str, regression: bool) -> None:
+    """On another machine, where the verdict of the target stays the same."""
+    before = write(tmp_path / "before.json", judged({"latency": "fails"}))
+    baseline = tmp_path / "baseline.json"
+    assert main(["baseline", str(before), "--out", str(baseline)]) == 0
+    of = judged({"latency": "fails", claim: "fails"})
+    after = write(tmp_path / "after.json", of, OTHER_MACHINE)
+    assert bool(regressions(after, baseline)) == regression
+
+
+@pytest.mark.parametrize(("claim", "regression"), [("memory", False), ("privacy", True)])
+def test_without_claims_in_the_baseline_the_target_s_verdict_is_compared(
+    tmp_path: Path, baseline: Path, claim: str, regression: bool
+) -> None:
+    """A baseline of schema 1 holds none."""
+    rewrite(baseline, lambda data: [target.pop("claims") for target in data["targets"]])
+    after = write(tmp_path / "after.json", judged({claim: "fails"}), OTHER_MACHINE)
+    assert bool(regressions(after, baseline)) == regression
+
+
 def test_a_claim_with_fewer_checks_is_a_regression(tmp_path: Path, run: Path) -> None:
     second = record("conformance", "float32", {})
     second["nodeid"] = second["nodeid"].replace("test_it", "test_again")

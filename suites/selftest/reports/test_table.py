@@ -34,6 +34,16 @@ def test_reasons_stand_under_what_does_not_pass_alone() -> None:
     assert not any("as it is" in line for line in terminal(records()).splitlines())
 
 
+def test_claims_with_one_reason_share_a_line() -> None:
+    of = records()
+    for one in of:
+        if one["claim"] in ("latency", "memory"):
+            one.update(measurements=[], verdict="inconclusive", reason="deselected, not run")
+    lines = terminal(of).splitlines()
+    assert lines.count("  latency, memory: deselected, not run") == 2
+    assert lines.count("  not judged: latency, memory") == 2
+
+
 def test_the_legend_is_printed_on_request() -> None:
     assert "size of the model file" not in terminal(records())
     assert "size of the model file" in terminal(records(), legend=True)
