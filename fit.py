@@ -18,6 +18,8 @@ GROUPS: dict[str, dict[str, tuple[str, str, str]]] = {
         "gate": ("reports", "exit 1 if a target got worse", "RUN --baseline FILE.json"),
         "baseline": ("reports", "make a baseline of a run", "RUN --out FILE.json"),
         "frontier": ("reports", "size against drop, of many runs", "RUN --csv docs/frontier.csv"),
+        "check": ("reports", "check verdict files that others made", "FOLDER"),
+        "metrics": ("reports", "print the table of metrics", ""),
     },
     "Models": {
         "record": ("models", "record a checkpoint's reference outputs", "DIR"),
@@ -62,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] not in ROOMS:
         print(f"error: no command {given[0]!r}; python fit.py --help lists them", file=sys.stderr)
         return 2
-    room = importlib.import_module(f"{ROOMS[given[0]]}.__main__")
+    name = ROOMS[given[0]]
+    room = importlib.import_module(f"{name}.{'commands' if name == 'reports' else '__main__'}")
     status: int = room.main(given)
     return status
 

@@ -1,44 +1,53 @@
-"""From records to targets: a target ships only if every required claim was judged and all ship."""
+"""From records to targets: a target ships if every required claim was judged and all checks pass.
+
+The verdict of a target is the worst of its records, in the order of `reports.verdict.Verdict`. A
+required claim without a measurement makes it inconclusive, and so does a deselected test. A metric
+that two tests state differently makes it invalid. An expected failure keeps its verdict.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from reports import migration
+from reports.check import claim_of
 from reports.schema import (
     REQUIRED,
     SCHEMA,
-    Metrics,
     Record,
     ReportError,
     RunMetadata,
     Target,
     TargetVerdict,
     VerdictFile,
+    check_header,
     checksum,
     merged,
     read_json,
     validate,
 )
-from reports.verdict import PASSING, Verdict, rank, worst
+from reports.verdict import PASSING, Verdict, derived, rank, worst
 
-# Stands in a record's id for the tests of a file that were not named where others were.
+# In the id of a record: the tests of a file that were not named on the command line.
 OTHERS = "::*"
 
 
 def key(target: Target) -> tuple[str, str, str]:
-    """Device, runtime, mode: what a target is sorted and found by."""
+    """Return device, runtime and mode, by which targets are sorted and found."""
     return target["device"], target["runtime"], target["mode"]
 
 
 def name(target: Target) -> str:
-    """`host / ai-edge-litert / dynamic_range`."""
+    """Return `host / ai-edge-litert / dynamic_range`."""
     return " / ".join(key(target))
 
 
 def compute(records: Sequence[Record], required: Sequence[str] = REQUIRED) -> list[TargetVerdict]:
-    """The verdict of every target, sorted by name; a record without a target speaks for all of
-    them."""
+    """Return the verdict of every target, sorted by name.
+
+    A record without a target counts for all of them.
+    """
     targets = {key(record["target"]): record["target"] for record in records if record["target"]}
     return [
         _compute(target, [r for r in records if r["target"] in (target, None)], required)
@@ -46,16 +55,38 @@ def compute(records: Sequence[Record], required: Sequence[str] = REQUIRED) -> li
     ]
 
 
-def _compute(target: Target, records: Sequence[Record], required: Sequence[str]) -> TargetVerdict:
-    found = [(Verdict(r["verdict"]), f"{r['claim']}: {r['reason']}") for r in records]
-    # What cannot run has nothing to measure: that it cannot is what was to be said of it.
-    judged = {
-        record["claim"]
-        for record in records
-        if record["measurements"]
+def is_judged(record: Record) -> bool:
+    """Return whether a record says something about its claim.
+
+    What cannot run has nothing to measure, and an expected failure may end before it measures.
+    """
+    return (
+        bool(record["measurements"])
         or record["outcome"] == "xfailed"
         or record["verdict"] == Verdict.CANNOT_RUN.value
-    }
+    )
+
+
+def claims(
+    target: Target, records: Sequence[Record], required: Sequence[str] = REQUIRED
+) -> dict[str, tuple[Verdict, int]]:
+    """Return the verdict of each claim about a target, and the number of its checks.
+
+    A required claim that was not judged is inconclusive, with no check.
+    """
+    own = [record for record in records if record["target"] in (target, None)]
+    found = {}
+    for claim in dict.fromkeys([*required, *(record["claim"] for record in own)]):
+        of_claim = [record for record in own if record["claim"] == claim]
+        checks = sum(map(is_judged, of_claim))
+        verdicts = [Verdict(record["verdict"]) for record in of_claim]
+        found[claim] = (worst(verdicts or [Verdict.INCONCLUSIVE]), checks)
+    return found
+
+
+def _compute(target: Target, records: Sequence[Record], required: Sequence[str]) -> TargetVerdict:
+    found = [(Verdict(r["verdict"]), f"{r['claim']}: {r['reason']}") for r in records]
+    judged = {record["claim"] for record in records if is_judged(record)}
     if missing := [claim for claim in required if claim not in judged]:
         found.append((Verdict.INCONCLUSIVE, f"not judged: {', '.join(missing)}"))
     metrics: dict[str, Any] = {}
@@ -69,17 +100,16 @@ def _compute(target: Target, records: Sequence[Record], required: Sequence[str])
     failing = sorted((f for f in found if f[0] not in PASSING), key=lambda f: -rank(f[0]))
     return {
         "target": target,
-        "verdict": worst(verdict for verdict, _ in found).value,
+        "verdict": cast(Any, worst(verdict for verdict, _ in found).for_target().value),
         "reasons": list(dict.fromkeys(reason for _, reason in failing)),
-        "metrics": cast(Metrics, metrics),
+        "metrics": metrics,
     }
 
 
 def unexpected_failures(records: Sequence[Record]) -> list[str]:
-    """A sentence for each target that does not pass for another reason than its expected
-    failures."""
+    """Return a sentence for each target that does not pass, expected failures aside."""
     forgiven = [
-        cast(Record, {**record, "verdict": Verdict.SHIPS.value})
+        cast(Record, {**record, "verdict": Verdict.PASSES.value})
         if record["expected_failure"] and record["outcome"] == "xfailed"
         else record
         for record in records
@@ -92,7 +122,7 @@ def unexpected_failures(records: Sequence[Record]) -> list[str]:
 
 
 def assemble(metadata: RunMetadata, records: Iterable[Record]) -> VerdictFile:
-    """A verdict file of `records`, created now, the targets computed."""
+    """Return a verdict file of `records`, created now, its targets computed."""
     ordered = sorted(records, key=lambda record: record["nodeid"])
     data: dict[str, Any] = {
         "schema": SCHEMA,
@@ -111,30 +141,34 @@ def merge(
     found: Mapping[str, Mapping[str, Any]],
     deselected: Sequence[dict[str, Any]],
 ) -> VerdictFile:
-    """The verdict file of a run, over that of the run ``before`` which it extends, if any.
+    """Return the verdict file of a run, merged into the one ``before`` that it extends, if any.
 
-    ``found``: records by the id of their test, each perhaps with the ``run metadata`` that its
-    worker saw. ``deselected``: records of tests that were not chosen: inconclusive, if their case
-    was judged. ReportError if the subjects do not agree."""
+    ``found``: records by the id of their test. Each may have a key ``metadata``: the run metadata
+    that its worker saw. ``deselected``: records of tests that were not chosen. They are
+    inconclusive if their target was judged.
+
+    Raises:
+        ReportError: the run metadata do not agree.
+    """
     records: dict[str, Any] = {}
-    whole = dict(metadata)
+    shared = dict(metadata)
     if before:
         records = {record["nodeid"]: record for record in before["records"]}
-        whole = merged(dict(before["metadata"]), whole)
+        shared = merged(dict(before["metadata"]), shared)
     for nodeid, record in found.items():
         own = dict(record)
-        whole = merged(whole, own.pop("metadata", {}))
+        shared = merged(shared, own.pop("metadata", {}))
         records[nodeid] = own
     picked = {_file(record["nodeid"]) for record in deselected if OTHERS in record["nodeid"]}
-    whole_files = {_file(nodeid) for nodeid in found} - picked
-    for nodeid in [n for n in records if OTHERS in n and _file(n) in whole_files]:
+    complete = {_file(nodeid) for nodeid in found} - picked
+    for nodeid in [n for n in records if OTHERS in n and _file(n) in complete]:
         del records[nodeid]
     judged = [record["target"] for record in records.values() if record["measurements"]]
     for record in deselected:
         if record["nodeid"] not in records and record["target"] in judged:
-            undecided = {"verdict": Verdict.INCONCLUSIVE.value, "reason": "deselected, not run"}
-            records[record["nodeid"]] = record | undecided
-    return assemble(cast(RunMetadata, whole), records.values())
+            inconclusive = {"verdict": Verdict.INCONCLUSIVE.value, "reason": "deselected, not run"}
+            records[record["nodeid"]] = record | inconclusive
+    return assemble(cast(RunMetadata, shared), records.values())
 
 
 def _file(nodeid: str) -> str:
@@ -142,17 +176,57 @@ def _file(nodeid: str) -> str:
 
 
 def read(path: Path) -> VerdictFile:
-    """The verdict file at `path`, or `verdicts.json` in that folder.
+    """Read the verdict file at `path`, or `verdicts.json` in that folder, of schema 1 or 2.
 
-    ReportError if it is missing, truncated, edited, of another schema version, or if its targets
-    are not what its records come to."""
+    All verdicts are derived from the measurements, and compared with those in the file.
+
+    Raises:
+        ReportError: the file is missing, cut short, edited or of another version, or it
+            contradicts itself.
+    """
     path = path / "verdicts.json" if path.is_dir() else path
     data = read_json(path)
     try:
+        if data.get("schema") == 1:
+            check_header(data, 1)
+            data = _migrated(data)
         validate(data)
+        found = cast(VerdictFile, data)
+        _check_derived(found)
     except ReportError as error:
         raise ReportError(f"{path}: {error}") from error
-    whole = cast(VerdictFile, data)
-    if whole["targets"] != compute(whole["records"], whole["required"]):
-        raise ReportError(f"{path}: $.targets: not what the records come to")
-    return whole
+    return found
+
+
+def _migrated(data: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return migration.verdict_file(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"$: no verdict file of schema 1: {error!r}") from error
+
+
+def _check_derived(data: VerdictFile) -> None:
+    """Raise ReportError unless all verdicts follow from measurements and the required claims."""
+    missing = [claim for claim in REQUIRED if claim not in data["required"]]
+    if missing:
+        raise ReportError(f"$.required: {', '.join(missing)} missing; a target needs each of these")
+    for index, record in enumerate(data["records"]):
+        path = f"$.records[{index}]"
+        for number, measured in enumerate(record["measurements"]):
+            verdict = derived(measured)
+            # A figure that was not finite is null in the file: only the verdict tells of it.
+            if measured["verdict"] not in (verdict, Verdict.INVALID):
+                raise ReportError(
+                    f"{path}.measurements[{number}].verdict: {measured['name']} "
+                    f"{measured['verdict']} by the file; value, bounds and budget say {verdict}"
+                )
+        verdicts = [Verdict(measured["verdict"]) for measured in record["measurements"]]
+        least = worst(verdicts) if verdicts else Verdict.INCONCLUSIVE
+        if rank(Verdict(record["verdict"])) < rank(least):
+            why = f"its measurements say {least}" if verdicts else "nothing was measured"
+            raise ReportError(f"{path}.verdict: {record['verdict']} by the file; {why}")
+        if record["claim"] != claim_of(record["nodeid"]):
+            raise ReportError(f"{path}.claim: {record['claim']!r} is not that of its nodeid")
+    targets = compute(data["records"], data["required"])
+    if data["targets"] != targets:
+        raise ReportError("$.targets: not what the records come to")

@@ -1,38 +1,21 @@
-"""What differs between two runs, case by case."""
+"""What differs between two runs, target by target. The metrics are rows of `reports.metrics`."""
 
 from typing import Any
 
 from reports import aggregate
+from reports.metrics import METRICS
 from reports.schema import ReportError, VerdictFile
 from reports.table import aligned
 from reports.verdict import number
 
-# Facts that are times or rates: comparable only on the same board.
-TIMES = ("p90_ms", "inference_p90_ms", "texts_per_s", "load_ms")
-# Facts that depend on the accuracy reference or the texts, and those read from the file.
-FIGURES = (
-    "size_bytes",
-    "ratio_weights",
-    "ratio_training_checkpoint",
-    "accuracy",
-    "balanced_accuracy",
-    "drop",
-    "drop_upper",
-    "balanced_drop",
-    "balanced_drop_upper",
-    "agreement",
-    "memory_mb",
-    "operators",
-    "dtypes",
-    "texts",
-    "truncated",
-)
-
 
 def compare(one: VerdictFile, other: VerdictFile) -> str:
-    """A table of what differs. ReportError if the two have no target in common.
+    """Return a table of what differs.
 
-    Times of different boards are left out, and it says so.
+    What is timed or weighed is left out where the machines differ, with a line that says so.
+
+    Raises:
+        ReportError: the two have no target in common.
     """
     first = {aggregate.name(found["target"]): found for found in one["targets"]}
     second = {aggregate.name(found["target"]): found for found in other["targets"]}
@@ -49,10 +32,10 @@ def compare(one: VerdictFile, other: VerdictFile) -> str:
         a, b = first[name], second[name]
         if a["verdict"] != b["verdict"]:
             rows.append([name, "verdict", a["verdict"], b["verdict"], ""])
-        for fact in (*FIGURES, *(TIMES if comparable else ())):
-            before, after = a["metrics"].get(fact), b["metrics"].get(fact)
-            if before != after:
-                rows.append([name, fact, *_pair(before, after)])
+        for metric in METRICS.values():
+            before, after = a["metrics"].get(metric.key), b["metrics"].get(metric.key)
+            if before != after and (comparable or not metric.is_timing):
+                rows.append([name, metric.key, *_pair(before, after)])
     lines = [
         f"run metadata: {field} differs: {one['metadata'].get(field)!r} / "
         f"{other['metadata'].get(field)!r}"
@@ -61,8 +44,8 @@ def compare(one: VerdictFile, other: VerdictFile) -> str:
     ]
     if not comparable:
         lines.append(
-            "TIMES NOT COMPARED: the machine infos differ or are not stated; milliseconds of "
-            "different boards say nothing about the candidate"
+            "TIMES NOT COMPARED: the machine infos differ or are not stated, so a difference in "
+            "time or memory would say nothing about the candidate"
         )
     if not rows:
         return "\n".join([*lines, "no difference in verdicts or figures"])
@@ -70,13 +53,13 @@ def compare(one: VerdictFile, other: VerdictFile) -> str:
 
 
 def same_board(one: VerdictFile, other: VerdictFile) -> bool:
-    """Whether both runs state the same machine info."""
+    """Return whether both runs state the same machine info."""
     stated = one["metadata"].get("machine_info")
     return bool(stated) and stated == other["metadata"].get("machine_info")
 
 
 def _pair(before: Any, after: Any) -> list[str]:
-    """Both figures and the change: percent where it has a meaning, of lists what came and went."""
+    """Return both figures and the change: in percent, or what came and went in a list."""
     if isinstance(before, list | dict) and isinstance(after, list | dict):
         return ["", "", changes(before, after)]
     shown = ["–" if value is None else _shown(value) for value in (before, after)]
@@ -86,13 +69,13 @@ def _pair(before: Any, after: Any) -> list[str]:
 
 
 def changes(before: list[Any] | dict[str, Any], after: list[Any] | dict[str, Any]) -> str:
-    """`-GELU v1 +GELU v2`: what is only before, and what is only after."""
+    """Return what is only before, and what is only after: `-GELU v1, +GELU v2`."""
     old, new = (
         {f"{k}: {v}" for k, v in side.items()} if isinstance(side, dict) else set(map(str, side))
         for side in (before, after)
     )
-    gone, come = sorted(old - new), sorted(new - old)
-    listed = [*(f"-{entry}" for entry in gone), *(f"+{entry}" for entry in come)]
+    removed, added = sorted(old - new), sorted(new - old)
+    listed = [*(f"-{entry}" for entry in removed), *(f"+{entry}" for entry in added)]
     return ", ".join(listed) or "the same, in another number or order"
 
 

@@ -1,5 +1,7 @@
-"""Expected failures of the shipped candidate: `[[failure]]` entries of a TOML file, each of one
-or more tests that fail alike."""
+"""Expected failures of the shipped candidate: `[[failure]]` entries of a TOML file.
+
+An entry lists one or more tests that fail alike.
+"""
 
 import re
 import tomllib
@@ -14,12 +16,16 @@ from reports.verdict import PASSING, Verdict
 
 @dataclass(frozen=True)
 class ExpectedFailure:
-    """A test that is known not to pass, why, by how much, and the exception it must raise.
+    """A test that is known not to pass.
 
-    `test`: its id; a `*` in it stands for any text, for a target that fails all of a claim alike.
-    `only_on`: a property of the machine (fixtures.recording.MACHINE) without which the entry does
-    not apply, so that the test must pass there. Empty: it applies everywhere.
-    `limit`: how far the missed figure may go, in its own unit; a worse one is red again.
+    Attributes:
+        test: its id. A `*` in it matches any text.
+        reason: why it does not pass.
+        figure: what it measures, and the budget.
+        raises: the exception that it must raise, as `module:Class`.
+        limit: how far the missed figure may go, in its own unit; a worse one fails.
+        only_on: a property of the board without which the entry does not apply, so that the test
+            must pass there. Empty: it applies everywhere.
     """
 
     test: str
@@ -30,16 +36,20 @@ class ExpectedFailure:
     only_on: str = ""
 
     def names(self, test: str) -> bool:
-        """Whether the entry is about this test."""
+        """Return whether the entry is about this test."""
         return bool(re.fullmatch(".*".join(map(re.escape, self.test.split("*"))), test))
 
     def regression_beyond_limit(self, record: Mapping[str, Any]) -> str | None:
-        """How a record (`reports.schema.Record`) misses by more than is known, or None."""
+        """Return how a record (`reports.schema.Record`) misses by more than `limit`, or None."""
         for measured in record["measurements"]:
             missed = Verdict(measured["verdict"]) not in PASSING
-            if self.limit is None or not missed or measured["sense"] not in ("at most", "at least"):
+            if (
+                self.limit is None
+                or not missed
+                or measured["comparison"] not in ("at most", "at least")
+            ):
                 continue
-            sign = 1 if measured["sense"] == "at most" else -1
+            sign = 1 if measured["comparison"] == "at most" else -1
             if measured["value"] is None or sign * measured["value"] > sign * self.limit:
                 return (
                     f"worse than the expected failure allows ({self.limit:g}): {record['reason']}"
@@ -48,9 +58,12 @@ class ExpectedFailure:
 
 
 def read(path: Path) -> tuple[str | None, list[ExpectedFailure]]:
-    """The candidate (SHA-256 of its weights) and its entries, in order; none without a file.
+    """Return the candidate (SHA-256 of its weights) and its entries, in order.
 
-    ReportError with the entry at fault.
+    Without a file there is no candidate and no entry.
+
+    Raises:
+        ReportError: the file is damaged, or an entry is; the message has its number.
     """
     if not path.exists():
         return None, []

@@ -1,23 +1,31 @@
-"""Did a change make a target worse than the baseline? Milliseconds are never compared across runs.
+"""Is a target worse than the baseline? The figures and tolerances are rows of `reports.metrics`.
 
-Time is compared only as the ratio of a target's p90 end-to-end to that of the float32 case with the
-same device and runtime in the same run: what the machine does that day cancels out.
+A baseline holds the verdict of each target, of each claim about it, and its gated metrics. It holds
+no milliseconds: time is compared as the ratio to float32 on the same device and runtime in the same
+run, because the machine's speed cancels out there.
+
+On another processor than the baseline's, what is timed or weighed is shown and is no regression:
+metric by metric, and claim by claim. Everything else is a regression on any machine.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
-from reports import aggregate
+from reports import aggregate, metrics, migration
 from reports.compare import changes
+from reports.metrics import Metric, Tolerance
 from reports.schema import (
+    REQUIRED,
+    TIMED_CLAIMS,
+    CheckWord,
     ReportError,
     RunMetadata,
     Target,
     TargetVerdict,
+    TargetWord,
     VerdictFile,
-    VerdictName,
     check_header,
     conform,
     read_json,
@@ -27,45 +35,41 @@ from reports.schema import (
 from reports.verdict import Verdict, rank
 
 BASELINE_SCHEMA = 2
+# Metadata that a baseline keeps.
+_METADATA = (
+    "dataset",
+    "splits",
+    "checkpoint",
+    "weights_sha256",
+    "model_file",
+    "accuracy_reference",
+    "machine_info",
+)
 
 
-@dataclass(frozen=True)
-class Tolerances:
-    """How far a figure may move before it is a finding."""
+class BaselineClaim(TypedDict):
+    """What all checks of a claim about a target came to, and how many they were."""
 
-    size: float = 0.005  # share of the baseline's bytes
-    points: float = 0.5  # percentage points of accuracy, balanced accuracy and agreement
-    time: float = 0.25  # share of the baseline's ratio to float32
-    instructions: float = 0.02  # share of the baseline's, a text of a length on an emulated board
-
-
-class Figures(TypedDict, total=False):
-    """What the gate compares of a target, where the run states it."""
-
-    size_bytes: int
-    operators: list[str]
-    dtypes: dict[str, Any]
-    accuracy: float
-    balanced_accuracy: float
-    agreement: float
-    time_ratio: float
-    instructions: dict[str, int]
+    verdict: CheckWord
+    checks: int
 
 
 class BaselineTarget(TypedDict):
-    """A target of the baseline."""
+    """A target of the baseline. `claims` is missing from a baseline of schema 1."""
 
     target: Target
-    verdict: VerdictName
-    figures: Figures
+    verdict: TargetWord
+    claims: NotRequired[dict[str, BaselineClaim]]
+    figures: dict[str, Any]
 
 
 class Baseline(TypedDict):
-    """The baseline file; `sha256` as in the verdict file."""
+    """The baseline file. `target_names` lists the targets; `sha256` is of all other keys."""
 
     schema: int
     kind: Literal["baseline"]
     metadata: RunMetadata
+    target_names: list[str]
     targets: list[BaselineTarget]
     sha256: str
 
@@ -81,93 +85,158 @@ class Finding:
         return f"{'REGRESSION' if self.regression else 'look'}: {self.text}"
 
 
-# What must be the same for accuracies to be comparable.
-_SAME = ("dataset", "splits")
+def figures(found: TargetVerdict, run: VerdictFile) -> dict[str, Any]:
+    """Return what the gate compares of one target of `run`, by key."""
+    kept = {}
+    for key, metric in metrics.gated().items():
+        value = found["metrics"].get(metric.key)
+        if metric.ratio_key:
+            value = _ratio_to_float32(metric, found, run)
+        if value is not None:
+            kept[key] = value
+    return kept
 
 
-def figures(found: TargetVerdict, run: VerdictFile) -> Figures:
-    """What the gate compares of one target of `run`."""
-    metrics: Mapping[str, Any] = found["metrics"]
-    kept = {field: metrics[field] for field in Figures.__annotations__ if field in metrics}
-    ratio = _time_ratio(found, run)
-    return cast(Figures, kept | ({} if ratio is None else {"time_ratio": ratio}))
-
-
-def _time_ratio(found: TargetVerdict, run: VerdictFile) -> float | None:
-    """p90 end-to-end over that of float32 in the same run; None for float32 itself."""
+def _ratio_to_float32(metric: Metric, found: TargetVerdict, run: VerdictFile) -> float | None:
+    """Return the metric over that of float32 in the same run; None for float32 itself."""
     device, runtime, mode = aggregate.key(found["target"])
     for other in run["targets"]:
         if mode != "float32" and aggregate.key(other["target"]) == (device, runtime, "float32"):
-            ours, float32 = found["metrics"].get("p90_ms"), other["metrics"].get("p90_ms")
+            ours, float32 = found["metrics"].get(metric.key), other["metrics"].get(metric.key)
             return round(ours / float32, 4) if ours and float32 else None
     return None
 
 
 def write_baseline(run: VerdictFile, out: Path) -> None:
-    """Write what the gate compares of `run`. ReportError if it has no target, or an invalid one."""
-    _demand_valid(run)
-    metadata = {
-        field: value
-        for field, value in run["metadata"].items()
-        if field in (*_SAME, "checkpoint", "weights_sha256", "machine_info")
-    }
+    """Write a baseline of `run`.
+
+    Raises:
+        ReportError: the run has no target, or one that is invalid.
+    """
+    _check_valid(run)
+    metadata = {field: run["metadata"].get(field) for field in _METADATA}
     judged = [
-        {"target": f["target"], "verdict": f["verdict"], "figures": figures(f, run)}
-        for f in run["targets"]
+        {
+            "target": found["target"],
+            "verdict": found["verdict"],
+            "claims": {
+                claim: {"verdict": verdict.value, "checks": checks}
+                for claim, (verdict, checks) in _claims(found, run).items()
+            },
+            "figures": figures(found, run),
+        }
+        for found in run["targets"]
     ]
-    data = {"schema": BASELINE_SCHEMA, "kind": "baseline", "metadata": metadata, "targets": judged}
+    data = {
+        "schema": BASELINE_SCHEMA,
+        "kind": "baseline",
+        "metadata": {field: value for field, value in metadata.items() if value is not None},
+        "target_names": [aggregate.name(found["target"]) for found in run["targets"]],
+        "targets": judged,
+    }
     write_text(out, to_json(data))
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The baseline at `path`; ReportError if it is missing, edited, empty or of another schema."""
+    """Read a baseline of schema 1 or 2.
+
+    Raises:
+        ReportError: it is missing, edited, of another version, without targets or figures, or one
+            of its targets was removed.
+    """
     data = read_json(path)
     try:
         if data.get("kind") != "baseline":
-            raise ReportError("$.kind: not a baseline; make one with `python -m reports baseline`")
+            raise ReportError("$.kind: not a baseline; make one with `python fit.py baseline`")
+        if data.get("schema") == 1:
+            check_header(data, 1)
+            data = _migrated(data)
         check_header(data, BASELINE_SCHEMA)
         conform(data, Baseline, "$")
+        baseline = cast(Baseline, data)
+        _check_complete(baseline)
     except ReportError as error:
         raise ReportError(f"{path}: {error}") from error
-    if not data["targets"]:
-        raise ReportError(f"{path}: $.targets: a baseline without a target gates nothing")
-    return cast(Baseline, data)
+    return baseline
 
 
-def gate(run: VerdictFile, baseline: Baseline, tolerances: Tolerances) -> list[Finding]:
-    """What changed for the worse, and what changed too much to go unseen.
+def _migrated(data: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return migration.baseline(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ReportError(f"$: no baseline of schema 1: {error!r}") from error
 
-    ReportError where the comparison means nothing: other texts, no target in common, an invalid
-    target, a figure of the baseline that this run does not state.
+
+def _check_complete(baseline: Baseline) -> None:
+    """Raise ReportError for a baseline that would let a regression pass without a word."""
+    if not baseline["targets"]:
+        raise ReportError("$.targets: a baseline without a target gates nothing")
+    names = [aggregate.name(base["target"]) for base in baseline["targets"]]
+    if names != baseline["target_names"]:
+        odd = sorted(set(names) ^ set(baseline["target_names"])) or ["the order or the number"]
+        raise ReportError(f"$.targets: not those in $.target_names: {', '.join(odd)}")
+    if not {"weights_sha256", "model_file"} & baseline["metadata"].keys():
+        raise ReportError("$.metadata: neither weights_sha256 nor model_file: of what is unknown")
+    for field in ("dataset", "splits"):
+        if field not in baseline["metadata"]:
+            raise ReportError(f"$.metadata.{field}: missing: the texts are unknown")
+    for index, base in enumerate(baseline["targets"]):
+        _check_target(base, f"$.targets[{index}]")
+
+
+def _check_target(base: BaselineTarget, path: str) -> None:
+    gated, name, verdict = metrics.gated(), aggregate.name(base["target"]), Verdict(base["verdict"])
+    if verdict is Verdict.INVALID:
+        raise ReportError(f"{path}.verdict: {name} is invalid: it gates nothing")
+    if not base["figures"] and verdict is not Verdict.CANNOT_RUN:
+        raise ReportError(f"{path}.figures: empty: {name} would not be gated")
+    for key, value in base["figures"].items():
+        if key not in gated:
+            raise ReportError(f"{path}.figures.{key}: {metrics.unknown(key)}")
+        kind = float if gated[key].ratio_key else gated[key].kind
+        conform(value, kind, f"{path}.figures.{key}")
+    claims = base.get("claims")
+    if claims is None:
+        return
+    if missing := [claim for claim in REQUIRED if claim not in claims]:
+        raise ReportError(f"{path}.claims: {', '.join(missing)} missing")
+    worst = max((Verdict(claim["verdict"]) for claim in claims.values()), key=rank)
+    if rank(worst) > rank(verdict):
+        raise ReportError(f"{path}.verdict: {verdict} by the file; its claims say {worst}")
+
+
+def gate(
+    run: VerdictFile, baseline: Baseline, tolerances: Mapping[str, Tolerance] | None = None
+) -> list[Finding]:
+    """Return what changed for the worse, and what changed too much to go unseen.
+
+    `tolerances` replaces those of `METRICS`, by key.
+
+    Raises:
+        ReportError: the two cannot be compared: other texts, no target in common, an invalid
+            target, a figure of the baseline that this run does not state.
     """
-    _demand_valid(run)
-    for field in _SAME:
-        ours, theirs = run["metadata"].get(field), baseline["metadata"].get(field)
-        if ours != theirs:
-            raise ReportError(
-                f"run metadata.{field}: {ours!r} in the run, {theirs!r} in the baseline"
-            )
-    ran = {aggregate.key(found["target"]): found for found in run["targets"]}
-    known = {aggregate.key(base["target"]): base for base in baseline["targets"]}
+    _check_valid(run)
+    _check_same_texts(run, baseline)
+    ran = {aggregate.name(found["target"]): found for found in run["targets"]}
+    known = {aggregate.name(base["target"]): base for base in baseline["targets"]}
     if not ran.keys() & known.keys():
         raise ReportError("the run and the baseline have no target in common")
-    # Int8 instructions differ between CPUs: even a ratio of times, and so a verdict, is theirs.
-    same_board = run["metadata"].get("machine_info") == baseline["metadata"].get("machine_info")
-    findings = [
-        Finding(False, f"{' / '.join(target)}: not in the baseline")
-        for target in ran.keys() - known
-    ]
-    for target, base in known.items():
-        if target not in ran:
-            findings.append(Finding(True, f"{' / '.join(target)}: missing from the run"))
-        else:
-            findings += _gate_target(
-                ran[target], base, figures(ran[target], run), tolerances, same_board
-            )
+    same_machine = run["metadata"].get("machine_info") == baseline["metadata"].get("machine_info")
+    findings = _differing_metadata(run, baseline)
+    findings += [Finding(False, f"{name}: not in the baseline") for name in ran.keys() - known]
+    for name, base in known.items():
+        if name not in ran:
+            findings.append(Finding(True, f"{name}: missing from the run"))
+            continue
+        findings += _verdict_findings(ran[name], base, run, same_machine)
+        if ran[name]["verdict"] != Verdict.CANNOT_RUN:  # it has no figures
+            ours = figures(ran[name], run)
+            findings += _figure_findings(name, ours, base, tolerances or {}, same_machine)
     return sorted(findings, key=lambda finding: (not finding.regression, finding.text))
 
 
-def _demand_valid(run: VerdictFile) -> None:
+def _check_valid(run: VerdictFile) -> None:
     if not run["targets"]:
         raise ReportError("the run has no target")
     for found in run["targets"]:
@@ -177,64 +246,112 @@ def _demand_valid(run: VerdictFile) -> None:
             )
 
 
-def _gate_target(
-    found: TargetVerdict,
-    base: BaselineTarget,
-    ours: Figures,
-    tolerances: Tolerances,
-    same_board: bool,
+def _check_same_texts(run: VerdictFile, baseline: Baseline) -> None:
+    """Raise ReportError unless both were judged on the same texts."""
+    ours, theirs = run["metadata"], baseline["metadata"]
+    # Where no evaluation split is stated, all splits must be the same.
+    one, other = (side.get("splits", {}) for side in (ours, theirs))
+    compared = {
+        "dataset": (ours.get("dataset"), theirs.get("dataset")),
+        "evaluation texts": (one.get("evaluation", one), other.get("evaluation", other)),
+    }
+    for what, (here, there) in compared.items():
+        if here != there:
+            raise ReportError(f"{what}: {here!r} in the run, {there!r} in the baseline")
+
+
+def _differing_metadata(run: VerdictFile, baseline: Baseline) -> list[Finding]:
+    """Return a finding for each of what was judged that differs: a candidate of other weights."""
+    found = []
+    for field in ("weights_sha256", "model_file", "accuracy_reference"):
+        ours, theirs = run["metadata"].get(field), baseline["metadata"].get(field)
+        # A baseline of schema 1 states no accuracy reference.
+        if ours != theirs and not (field == "accuracy_reference" and theirs is None):
+            text = f"run metadata.{field}: {ours or 'none'}, was {theirs or 'none'}"
+            found.append(Finding(False, text))
+    return found
+
+
+def _claims(found: TargetVerdict, run: VerdictFile) -> dict[str, tuple[Verdict, int]]:
+    return aggregate.claims(found["target"], run["records"], run["required"])
+
+
+def _verdict_findings(
+    found: TargetVerdict, base: BaselineTarget, run: VerdictFile, same_machine: bool
 ) -> list[Finding]:
-    name = aggregate.name(found["target"])
+    """Compare the verdict of a target, and those of its claims."""
+    name, was = aggregate.name(found["target"]), Verdict(base["verdict"])
+    claims = _claims(found, run)
     findings = []
-    worse = rank(Verdict(found["verdict"])) - rank(Verdict(base["verdict"]))
+    worse = rank(Verdict(found["verdict"])) - rank(was)
     if worse:
+        behind = {claim for claim, (verdict, _) in claims.items() if rank(verdict) > rank(was)}
+        excused = bool(behind) and behind <= TIMED_CLAIMS and not same_machine
         reason = f" ({found['reasons'][0]})" if found["reasons"] else ""
-        text = f"{name}: {found['verdict']}{reason}, was {base['verdict']}"
-        findings.append(Finding(worse > 0 and same_board, text))
-    if found["verdict"] == Verdict.CANNOT_RUN:
-        return findings  # it has no figures, and the verdict said so
-    theirs: Mapping[str, Any] = base["figures"]
-    for figure, before in theirs.items():
-        after = ours.get(figure)
+        text = f"{name}: {found['verdict']}{reason}, was {was}"
+        findings.append(Finding(worse > 0 and not excused, text))
+    for claim, before in base.get("claims", {}).items():
+        verdict, checks = claims.get(claim, (Verdict.INCONCLUSIVE, 0))
+        excused = claim in TIMED_CLAIMS and not same_machine
+        if rank(verdict) > rank(Verdict(before["verdict"])):
+            text = f"{name}: {claim} {verdict}, was {before['verdict']}"
+            findings.append(Finding(not excused, text))
+        elif checks < before["checks"] and verdict is not Verdict.CANNOT_RUN:
+            text = f"{name}: {claim} has {checks} checks, had {before['checks']}"
+            findings.append(Finding(not excused, text))
+    return findings
+
+
+def _figure_findings(
+    name: str,
+    ours: Mapping[str, Any],
+    base: BaselineTarget,
+    tolerances: Mapping[str, Tolerance],
+    same_machine: bool,
+) -> list[Finding]:
+    findings = []
+    gated = metrics.gated()
+    for key in ours.keys() - base["figures"].keys():
+        findings.append(Finding(False, f"{name}: {key} is not in the baseline, and not gated"))
+    for key, before in base["figures"].items():
+        after, metric = ours.get(key), gated[key]
+        excused = metric.is_timing and not same_machine
         if after is None:
-            raise ReportError(f"{name}: {figure} is in the baseline and not in the run")
-        if change := _change(figure, before, after, tolerances):
-            regression = change[0] and (same_board or figure != "time_ratio")
-            findings.append(Finding(regression, f"{name}: {figure} {change[1]}"))
+            raise ReportError(f"{name}: {key} is in the baseline and not in the run")
+        if change := _change(metric, before, after, tolerances.get(key, metric.tolerance)):
+            findings.append(Finding(change[0] and not excused, f"{name}: {key} {change[1]}"))
     return findings
 
 
 def _change(
-    figure: str, before: Any, after: Any, tolerances: Tolerances
+    metric: Metric, before: Any, after: Any, tolerance: Tolerance | None
 ) -> tuple[bool, str] | None:
-    """Whether it is a regression, and what moved; None within the tolerance."""
-    if figure in ("operators", "dtypes"):
+    """Return whether it is a regression, and what moved; None within the tolerance."""
+    if tolerance is None:
         same = sorted(before) == sorted(after) if isinstance(before, list) else before == after
         return None if same else (True, f"changed: {changes(before, after)}")
-    if figure == "instructions":
-        return _change_of_cost(before, after, tolerances.instructions)
-    if figure in ("size_bytes", "time_ratio"):
-        share = tolerances.size if figure == "size_bytes" else tolerances.time
-        allowed, moved, unit = share * before, after - before, f"{share:.1%} allowed"
-    else:
-        allowed, moved, unit = tolerances.points, before - after, f"{tolerances.points} pt allowed"
-    if abs(moved) <= allowed:
+    if isinstance(before, Mapping):
+        return _change_by_length(before, after, tolerance)
+    moved = before - after if metric.better == "higher" else after - before
+    if abs(moved) <= tolerance.allowed(before):
         return None
-    return moved > 0, f"{before:g} → {after:g} ({unit})"
+    unit = "" if tolerance.is_share else f" {metric.unit}".rstrip()
+    return moved > 0, f"{before:g} → {after:g} ({tolerance}{unit} allowed)"
 
 
-def _change_of_cost(
-    before: Mapping[str, int], after: Mapping[str, int], share: float
+def _change_by_length(
+    before: Mapping[str, float], after: Mapping[str, float], tolerance: Tolerance
 ) -> tuple[bool, str] | None:
-    """The same of a text's instructions by length: the greatest change there is."""
+    """Return the greatest change of a metric that is stated by the length in tokens."""
     moved = {
         length: after.get(length, 0) / count - 1
         for length, count in before.items()
-        if abs(after.get(length, 0) - count) > share * count
+        if abs(after.get(length, 0) - count) > tolerance.allowed(count)
     }
     if not moved:
         return None
-    worst = max(moved, key=lambda length: moved[length])
-    return moved[worst] > 0 or worst not in after, (
-        f"of {worst} tokens {before[worst]} → {after.get(worst, 'none')} ({share:.1%} allowed)"
+    absent = [length for length in moved if length not in after]
+    worst = absent[0] if absent else max(moved, key=lambda length: moved[length])
+    return moved[worst] > 0 or bool(absent), (
+        f"of {worst} tokens {before[worst]} → {after.get(worst, 'none')} ({tolerance} allowed)"
     )

@@ -10,35 +10,24 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from reports.schema import ReportError, TargetVerdict, VerdictFile
+from reports.metrics import METRICS
+from reports.schema import ReportError, VerdictFile
 
 # The runtime that takes every mode.
 RUNTIME = "ai-edge-litert"
 # Times smaller than BERT-large's float32 weights, and the points that may be lost for it.
 BOUNDS = ((160, 2.0), (300, 4.1))
-_NEEDED = (
-    "size_bytes",
-    "tokenizer_bytes",
-    "ratio_weights",
-    "texts",
-    "accuracy",
-    "balanced_accuracy",
-    "drop",
-    "drop_upper",
-    "balanced_drop",
-    "balanced_drop_upper",
-    "agreement",
-)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One FlatBuffer as judged. Accuracies and agreement with float32 in percent, drops in points
-    with their upper one-sided 95% bounds; `bytes`: of the FlatBuffer; `tokenizer_bytes`: of what a
-    device needs next to it; `texts`: how many were answered; the hashes are the first 12 digits of
-    SHA-256."""
+    """One model file as judged.
+
+    Accuracies and agreement are in percent, drops in points. `bytes` is the size of the model file,
+    `tokenizer_bytes` that of the tokenizer that ships with it, `texts` the number of texts that
+    were classified. Hashes are the first 12 digits of SHA-256.
+    """
 
     checkpoint: str
     weights_sha256: str
@@ -61,12 +50,14 @@ class Line:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What a later judgement of the same replaces."""
+        """Weights and mode: a later line with the same key replaces this one."""
         return self.weights_sha256, self.mode
 
     def keeps(self, ratio: float, points: float, *, by_bounds: bool = True) -> bool:
-        """Whether it and its tokenizer are so many times smaller, and both upper bounds (or else
-        both drops themselves) are within `points`."""
+        """Return whether it is `ratio` times smaller and drops at most `points`.
+
+        The tokenizer counts. So do both drops: by their upper bounds, or else by themselves.
+        """
         share = self.bytes / (self.bytes + self.tokenizer_bytes)
         bounds = (self.drop_upper_95, self.balanced_drop_upper_95)
         worst = max(bounds if by_bounds else (self.drop, self.balanced_drop))
@@ -74,12 +65,13 @@ class Line:
 
 
 def lines_of(run: VerdictFile, name: str | None = None) -> list[Line]:
-    """A line of each target on `RUNTIME` whose size and drop were judged; `name`: what to call the
-    checkpoint instead.
+    """Return a line for each target on `RUNTIME` whose size and drop were judged.
+
+    `name` replaces the name of the checkpoint.
 
     Raises:
-        ReportError: there is no such case, a FlatBuffer was brought that was not made here, or the
-            report does not say what was judged.
+        ReportError: there is no such target, the model file was made elsewhere, or the report does
+            not state what was judged.
     """
     about = run["metadata"]
     if "model_file" in about:
@@ -93,6 +85,7 @@ def lines_of(run: VerdictFile, name: str | None = None) -> list[Line]:
             f"no line for the frontier: the run metadata does not state {error}"
         ) from None
     weights, reference, checkpoint = stated
+    columns = {metric.key: metric.frontier for metric in METRICS.values() if metric.frontier}
     found = [
         Line(
             checkpoint=name or checkpoint,
@@ -102,38 +95,18 @@ def lines_of(run: VerdictFile, name: str | None = None) -> list[Line]:
             runtime=RUNTIME,
             accuracy_reference=reference,
             evaluation_sha256=dataset[:12],
-            **_figures(target),
+            **{column: round(target["metrics"][key], 2) for key, column in columns.items()},
         )
         for target in run["targets"]
-        if target["target"]["runtime"] == RUNTIME and not set(_NEEDED) - target["metrics"].keys()
+        if target["target"]["runtime"] == RUNTIME and columns.keys() <= target["metrics"].keys()
     ]
     if not found:
         raise ReportError(f"no target on {RUNTIME} has both its size and its drop judged")
     return found
 
 
-def _figures(target: TargetVerdict) -> dict[str, Any]:
-    metrics = target["metrics"]
-    rounded = {
-        "smaller_than_bert_large_weights": metrics["ratio_weights"],
-        "accuracy": metrics["accuracy"],
-        "balanced_accuracy": metrics["balanced_accuracy"],
-        "drop": metrics["drop"],
-        "drop_upper_95": metrics["drop_upper"],
-        "balanced_drop": metrics["balanced_drop"],
-        "balanced_drop_upper_95": metrics["balanced_drop_upper"],
-        "agreement": metrics["agreement"],
-    }
-    whole = {
-        "bytes": metrics["size_bytes"],
-        "tokenizer_bytes": metrics["tokenizer_bytes"],
-        "texts": metrics["texts"],
-    }
-    return whole | {field: round(value, 2) for field, value in rounded.items()}
-
-
 def updated(lines: Iterable[Line], by: Iterable[Line]) -> list[Line]:
-    """`lines` with those of `by` added or in their place, the largest file first.
+    """Return `lines` with those of `by` added or replaced, the largest file first.
 
     Raises:
         ReportError: they are of other texts, or against another accuracy reference.
@@ -141,13 +114,13 @@ def updated(lines: Iterable[Line], by: Iterable[Line]) -> list[Line]:
     merged = {line.key: line for line in [*lines, *by]}
     grounds = {(line.evaluation_sha256, line.accuracy_reference) for line in merged.values()}
     if len(grounds) > 1:
-        told = "; ".join(f"{dataset} against {reference}" for dataset, reference in sorted(grounds))
-        raise ReportError(f"drops on other texts or against another reference: {told}")
+        met = "; ".join(f"{dataset} against {reference}" for dataset, reference in sorted(grounds))
+        raise ReportError(f"drops on other texts or against another reference: {met}")
     return sorted(merged.values(), key=lambda line: (-line.bytes, line.key))
 
 
 def read(path: Path) -> list[Line]:
-    """The lines of a CSV file of them; none if there is no file.
+    """Return the lines of a CSV file; none if there is no file.
 
     Raises:
         ReportError: it has other columns, or something that is no number where one belongs.
@@ -168,7 +141,7 @@ def read(path: Path) -> list[Line]:
 
 
 def to_csv(lines: Sequence[Line]) -> str:
-    """The lines under a header."""
+    """Return the lines as CSV, with a header."""
     text = io.StringIO()
     rows = csv.DictWriter(text, [f.name for f in fields(Line)], lineterminator="\n")
     rows.writeheader()
@@ -176,8 +149,8 @@ def to_csv(lines: Sequence[Line]) -> str:
     return text.getvalue()
 
 
-def told(lines: Sequence[Line]) -> Iterator[str]:
-    """Of each of `BOUNDS`, a sentence: what keeps it, and what does by its drops alone."""
+def summary(lines: Sequence[Line]) -> Iterator[str]:
+    """Return a sentence for each of `BOUNDS`: what keeps it, and what does by its drops alone."""
     for ratio, points in BOUNDS:
         kept = [x for x in lines if x.keeps(ratio, points)]
         near = [x for x in lines if x not in kept and x.keeps(ratio, points, by_bounds=False)]

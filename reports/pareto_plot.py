@@ -13,8 +13,10 @@ from reports.schema import ReportError, write_text
 
 
 def plot(lines: Sequence[Line], path: Path) -> None:
-    """Draw drop against size. A filled mark: accuracy; an open one: balanced accuracy; the bar
-    above either ends at its upper one-sided 95% bound. A colour is a checkpoint.
+    """Draw drop against size, a colour for each checkpoint.
+
+    A filled mark is accuracy, an open one balanced accuracy. The bar above each ends at the upper
+    one-sided 95% bound.
 
     Raises:
         ReportError: there is nothing to draw, or no matplotlib to draw it with.
@@ -47,12 +49,12 @@ def plot(lines: Sequence[Line], path: Path) -> None:
 
 
 def drawn_of(lines: Sequence[Line]) -> str:
-    """What a plot says of the lines in it, so that one that fell behind them can be told."""
+    """Return what a plot states about its lines, so that an outdated one is recognised."""
     return f"drawn of lines with sha256 {hashlib.sha256(to_csv(lines).encode()).hexdigest()}"
 
 
 def _base(lines: Sequence[Line]) -> float:
-    """What the sizes are compared with: BERT-large's float32 weights, MB."""
+    """Return the size of BERT-large's float32 weights, MB."""
     return lines[0].bytes / 1e6 * lines[0].smaller_than_bert_large_weights
 
 
@@ -66,7 +68,7 @@ def _scales(axes: Any, lines: Sequence[Line]) -> None:
     axes.set_ylabel(f"drop against {lines[0].accuracy_reference}, points")
     smallest, largest = 3, 1.2 * max(x.bytes for x in lines) / 1e6
     _logarithmic(axes, (smallest, largest), [3, 4, 5, 8, 10, 15, 20, 30, 50, 100, 200], "{x:g}")
-    axes.set_xlabel("size of the FlatBuffer, MB")
+    axes.set_xlabel("size of the model file, MB")
     axes.grid(alpha=0.25)
     ratios, base = axes.twiny(), _base(lines)
     _logarithmic(ratios, (base / smallest, base / largest), [15, 25, 50, 100, 160, 300], "{x:g}×")
@@ -99,8 +101,7 @@ def _bounds(axes: Any, lines: Sequence[Line]) -> None:
 
 
 def _marks(axes: Any, own: Sequence[Line], lines: Sequence[Line], number: int, label: str) -> None:
-    """One checkpoint, in its colour. What has the same size is moved 2.5% apart, so that bars do
-    not hide each other, and the two measures by 1%."""
+    """Draw one checkpoint. Equal sizes are moved 2.5% apart, the two measures by 1%."""
     for shift, field, fill, marker, name in (
         (0.995, "drop", f"C{number}", "o", label),
         (1.005, "balanced_drop", "white", "s", None),
@@ -127,7 +128,7 @@ def _marks(axes: Any, own: Sequence[Line], lines: Sequence[Line], number: int, l
 
 
 def _modes(axes: Any, lines: Sequence[Line]) -> None:
-    """The names of the modes above the lines; of sizes within 4%, side by side."""
+    """Write the names of the modes above the lines; those of sizes within 4% together."""
     groups: list[list[Line]] = []
     for x in sorted(lines, key=lambda line: line.bytes):
         if groups and x.bytes < 1.04 * groups[-1][0].bytes:

@@ -1,6 +1,7 @@
-"""The verdict file: what one run measured, judged and concluded. README.md documents it.
+"""The verdict file: what one run measured, judged and concluded. JSON, schema version 2.
 
-JSON, schema version 2. Percentages are 0 to 100, times milliseconds unless a key says otherwise.
+Percentages are 0 to 100. Times are milliseconds unless a key says otherwise. A number that is not
+finite is null. `reports.migration` turns a file of schema 1 into one of schema 2.
 """
 
 import hashlib
@@ -10,14 +11,31 @@ import types
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    Literal,
+    Required,
+    TypedDict,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from reports import metrics
 
 SCHEMA = 2
 
-# A target ships only when each of these was judged for it. Other claims count when they are judged.
+# A target ships only when each of these claims was judged. Others count where they were judged.
 REQUIRED = ("footprint", "accuracy", "latency", "memory", "conformance", "privacy")
 
-VerdictName = Literal["ships", "conforms", "undecided", "does not ship", "cannot run", "invalid"]
+# These claims are timed or weighed, so their verdicts depend on the processor.
+TIMED_CLAIMS = frozenset({"latency", "memory", "energy"})
+
+CheckWord = Literal["passes", "conforms", "inconclusive", "fails", "cannot run", "invalid"]
+TargetWord = Literal["ships", "conforms", "inconclusive", "does not ship", "cannot run", "invalid"]
+# Values by the keys of `reports.metrics.METRICS`, which `check_metrics` holds them to.
+Metrics = dict[str, Any]
 
 
 class ReportError(ValueError):
@@ -33,7 +51,7 @@ class Target(TypedDict):
 
 
 class Measurement(TypedDict):
-    """One figure held against its budget; a figure that is not a finite number is null."""
+    """One figure and the budget that it is held against."""
 
     name: str
     value: float | None
@@ -41,55 +59,20 @@ class Measurement(TypedDict):
     lower: float | None
     upper: float | None
     budget: float | None
-    sense: Literal["at most", "at least", "holds", "projected"]
+    comparison: Literal["at most", "at least", "holds", "projected"]
     statistic: str
-    verdict: VerdictName
-
-
-class Metrics(TypedDict, total=False):
-    """Figures of a target that the table, comparison and gate read; others may stand next to
-    them."""
-
-    size_bytes: int
-    tokenizer_bytes: int
-    ratio_weights: float
-    ratio_training_checkpoint: float
-    accuracy: float
-    accuracy_lower: float
-    accuracy_upper: float
-    balanced_accuracy: float
-    entity_mean_accuracy: float
-    drop: float
-    drop_upper: float
-    balanced_drop: float
-    balanced_drop_upper: float
-    agreement: float
-    p90_ms: float
-    projected_p90_ms: float  # computed for an emulated board, and its bracket
-    projected_p90_lower_ms: float
-    projected_p90_upper_ms: float
-    instructions: dict[str, int]  # of a text on an emulated board, by its length in tokens
-    inference_p90_ms: float
-    texts_per_s: float
-    memory_mb: float
-    energy_j: float
-    load_ms: float
-    operators: list[str]
-    dtypes: dict[str, Any]
-    texts: int
-    truncated: int
-    guard: Any
+    verdict: CheckWord
 
 
 class Record(TypedDict):
-    """What one test measured and concluded. `case` is null when it speaks for all of them."""
+    """What one test measured and concluded. Without a `target` it counts for all of them."""
 
     nodeid: str
     claim: str
     target: Target | None
     measurements: list[Measurement]
     metrics: Metrics
-    verdict: VerdictName
+    verdict: CheckWord
     reason: str
     outcome: Literal["passed", "failed", "error", "xfailed", "not run"]
     expected_failure: bool
@@ -97,30 +80,42 @@ class Record(TypedDict):
 
 
 class TargetVerdict(TypedDict):
-    """What all records of a target come to: computed, and checked on reading."""
+    """What all records of a target come to. A reader computes it again."""
 
     target: Target
-    verdict: VerdictName
+    verdict: TargetWord
     reasons: list[str]
     metrics: Metrics
 
 
-class RunMetadata(TypedDict, total=False):
-    """What was judged, on what, with what. Other keys may stand next to these."""
+class ModelInfo(TypedDict, total=False):
+    """A checkpoint that the report names. Accuracies are in percent."""
 
-    model_file: str  # name and SHA-256 of one that was brought
+    name: Required[str]
+    parameters: Required[int]
+    weights_bytes: Required[int]
+    training_checkpoint_bytes: int
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+
+
+class RunMetadata(TypedDict, total=False):
+    """What was judged, on what, with what. Other keys are allowed."""
+
+    model_file: str  # name and SHA-256 of one that was made elsewhere
     checkpoint: str
     weights_sha256: str
     dataset: str
     splits: dict[str, str]
     accuracy_reference: str
-    models: dict[str, Any]  # by role: name, parameters, bytes, accuracies in percent
+    models: dict[str, ModelInfo]  # by role
     machine_info: Any  # text, or an object of texts
     tools: dict[str, str]
 
 
 class VerdictFile(TypedDict):
-    """The whole file. `sha256` is of all the rest, so that an edited file is not believed."""
+    """The file. `sha256` is of all other keys."""
 
     schema: int
     created: str
@@ -132,7 +127,7 @@ class VerdictFile(TypedDict):
 
 
 def checksum(data: Mapping[str, Any]) -> str:
-    """SHA-256 of `data` without its own `sha256`, as JSON with sorted keys."""
+    """Return the SHA-256 of `data` without its own `sha256`, as JSON with sorted keys."""
     rest = {key: value for key, value in data.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
@@ -140,7 +135,11 @@ def checksum(data: Mapping[str, Any]) -> str:
 def merged(
     one: Mapping[str, Any], other: Mapping[str, Any], where: str = "metadata"
 ) -> dict[str, Any]:
-    """The keys of both, mappings within them too; ReportError where they contradict each other."""
+    """Return the keys of both, and of mappings within them.
+
+    Raises:
+        ReportError: the two contradict each other.
+    """
     result = dict(one)
     for key, value in other.items():
         if key not in result or result[key] == value:
@@ -153,9 +152,10 @@ def merged(
 
 
 def validate(data: object) -> None:
-    """ReportError with the path of the first field at fault, unless `data` is a whole VerdictFile.
+    """Check types, schema version, checksum, metrics, and that no test is recorded twice.
 
-    Types, schema version, checksum, and no test recorded twice.
+    Raises:
+        ReportError: `data` is not a complete VerdictFile; the message has the path of the field.
     """
     if not isinstance(data, dict):
         raise ReportError(f"$: a verdict file is an object, not {type(data).__name__}")
@@ -164,13 +164,33 @@ def validate(data: object) -> None:
     _check_instant(data["created"])
     seen: set[str] = set()
     for index, record in enumerate(data["records"]):
+        path = f"$.records[{index}]"
         if record["nodeid"] in seen:
-            raise ReportError(f"$.records[{index}].nodeid: {record['nodeid']} is recorded twice")
+            raise ReportError(f"{path}.nodeid: {record['nodeid']} is recorded twice")
         seen.add(record["nodeid"])
+        check_metrics(record["metrics"], f"{path}.metrics")
+    for index, target in enumerate(data["targets"]):
+        check_metrics(target["metrics"], f"$.targets[{index}].metrics")
+
+
+def check_metrics(values: Mapping[str, Any], path: str) -> None:
+    """Hold values to the keys and types of `reports.metrics.METRICS`.
+
+    Raises:
+        ReportError: a key is no metric, or a value is of another type.
+    """
+    for key, value in values.items():
+        if key not in metrics.METRICS:
+            raise ReportError(f"{path}.{key}: {metrics.unknown(key)}")
+        conform(value, metrics.METRICS[key].kind, f"{path}.{key}")
 
 
 def check_header(data: Mapping[str, Any], schema: int = SCHEMA) -> None:
-    """ReportError unless `data` has this schema version and its own checksum."""
+    """Check the schema version and the checksum.
+
+    Raises:
+        ReportError: `data` is of another version, or was changed after it was written.
+    """
     if data.get("schema") != schema:
         raise ReportError(
             f"$.schema: version {data.get('schema')!r}; this reader knows version {schema}. "
@@ -181,9 +201,12 @@ def check_header(data: Mapping[str, Any], schema: int = SCHEMA) -> None:
 
 
 def conform(value: object, kind: Any, path: str) -> None:
-    """ReportError with the path within `value` at which it is not of the annotation `kind`.
+    """Hold `value` to the annotation `kind`.
 
-    Known are plain types, Any, Literal, list, dict, a TypedDict, and `| None` after any of these.
+    Plain types, Any, Literal, list, dict, a TypedDict, and `| None` after any of these are known.
+
+    Raises:
+        ReportError: it is of another type; the message has the path within `value`.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any or (value is None and type(None) in arguments):
@@ -236,13 +259,17 @@ def _wrong(value: object, expected: object, path: str) -> ReportError:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in `path`; ReportError where there is none, naming the file."""
+    """Return the object in the JSON file `path`.
+
+    Raises:
+        ReportError: the file cannot be read, is cut short, or holds no object.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ReportError(f"{path}: not whole JSON, perhaps truncated: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"{path}: incomplete JSON, perhaps truncated: {error}") from error
     if not isinstance(data, dict):
         raise ReportError(f"{path}: an object is expected, not {type(data).__name__}")
     return data
@@ -253,7 +280,7 @@ def _refuse(constant: str) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write next to `path`, then rename: a reader sees the old file or the new one, whole."""
+    """Write next to `path`, then rename: a reader sees the old file or the new one, complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -264,6 +291,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def to_json(data: Mapping[str, Any]) -> str:
-    """`data` sealed with its checksum; ValueError for a figure that is not a finite number."""
+    """Return `data` with its checksum, as JSON.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     sealed = {**data, "sha256": checksum(data)}
     return json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

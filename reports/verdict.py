@@ -1,52 +1,59 @@
 """A measured figure with its interval, held against a budget, becomes a verdict.
 
-The rule is one-sided: a budget is kept when the bound on its wrong side is within it, missed when
-the bound on the other side is beyond it, and anything between is inconclusive: more texts or more
-repetitions would settle it, a shrug does not.
+The rule is one-sided. A check passes when the bound on the wrong side is within the budget, and
+fails when the bound on the other side is beyond it. Between the two it is inconclusive: more texts
+or more repetitions would decide it.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Verdict(StrEnum):
-    """What is said of a test or of a target (device, runtime, mode)."""
+    """The verdict of a check or of a target (device, runtime, mode), best first.
 
+    A check passes or fails where a target ships or does not ship. Both share the other four.
+    """
+
+    PASSES = "passes"
     SHIPS = "ships"
     CONFORMS = "conforms"
-    INCONCLUSIVE = "undecided"
+    INCONCLUSIVE = "inconclusive"
+    FAILS = "fails"
     DOES_NOT_SHIP = "does not ship"
     CANNOT_RUN = "cannot run"
     INVALID = "invalid"
 
+    def for_target(self) -> Verdict:
+        """Return the word for a target with this verdict: *ships* for *passes*."""
+        return _FOR_TARGET.get(self, self)
 
-# Best to worst. An invalid measurement outranks every other: what the same run says next to it may
-# come from the same fault, and the answer is to measure again. "cannot run" outranks "does not
-# ship": a budget missed by something that runs can be argued about, an absent answer cannot.
-# "inconclusive" is weaker than a miss that is proven, and stronger than any way of passing.
-_ORDER = tuple(Verdict)
 
-PASSING = frozenset({Verdict.SHIPS, Verdict.CONFORMS})
+_FOR_TARGET = {Verdict.PASSES: Verdict.SHIPS, Verdict.FAILS: Verdict.DOES_NOT_SHIP}
+PASSING = frozenset({Verdict.PASSES, Verdict.SHIPS, Verdict.CONFORMS})
+# An invalid measurement outranks all others: one fault may spoil everything in a run, and the
+# answer is to measure again. "cannot run" outranks "does not ship": a missed budget can be argued
+# about, a missing output cannot. "inconclusive" is weaker than a miss that is proven.
+_ORDER = tuple(verdict for verdict in Verdict if verdict not in _FOR_TARGET)
 
 
 def rank(verdict: Verdict) -> int:
-    """0 for ships; the higher, the worse."""
-    return _ORDER.index(verdict)
+    """Return 0 for the best verdict, more for a worse one."""
+    return _ORDER.index(verdict.for_target())
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of `verdicts`: invalid > cannot run > does not ship > inconclusive > conforms >
-    ships.
-
-    Of none it is invalid: nothing was judged, and nothing passes vacuously.
-    """
+    """Return the worst of `verdicts`; *invalid* where there are none."""
     return max(verdicts, key=rank, default=Verdict.INVALID)
 
 
 class VerdictError(AssertionError):
-    """A verdict that makes a test red; `.verdict` says which, the message says why."""
+    """A verdict that makes a test red: `.verdict` is which, the message is why."""
 
     verdict: Verdict
 
@@ -57,10 +64,10 @@ class Inconclusive(VerdictError):
     verdict = Verdict.INCONCLUSIVE
 
 
-class DoesNotShip(VerdictError):
+class Fails(VerdictError):
     """A budget is missed, or a claim does not hold."""
 
-    verdict = Verdict.DOES_NOT_SHIP
+    verdict = Verdict.FAILS
 
 
 class CannotRun(VerdictError):
@@ -75,7 +82,7 @@ class Invalid(VerdictError):
     verdict = Verdict.INVALID
 
 
-_ERRORS = {kind.verdict: kind for kind in (Inconclusive, DoesNotShip, CannotRun, Invalid)}
+_ERRORS = {kind.verdict: kind for kind in (Inconclusive, Fails, CannotRun, Invalid)}
 
 
 def raise_unless_passing(verdict: Verdict, sentence: str) -> None:
@@ -139,34 +146,48 @@ def number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def at_most(name: str, estimate: Estimate, budget: float | None) -> tuple[Verdict, str]:
-    """Ships if the upper bound is within `budget`; does not if the lower one is above it."""
-    return _decide(name, estimate, budget, "at most")
+def decide(
+    name: str, estimate: Estimate, budget: float | None, comparison: str
+) -> tuple[Verdict, str]:
+    """Return the verdict of an estimate that is held against a budget, and its sentence.
 
-
-def at_least(name: str, estimate: Estimate, budget: float | None) -> tuple[Verdict, str]:
-    """Ships if the lower bound reaches `budget`; does not if the upper one is below it."""
-    return _decide(name, estimate, budget, "at least")
-
-
-def _decide(name: str, estimate: Estimate, budget: float | None, sense: str) -> tuple[Verdict, str]:
-    said = f"{name} is {estimate} ({estimate.statistic})"
+    "at most": it passes if the upper bound is within `budget`, and fails if the lower bound is
+    above it. "at least" is the mirror image.
+    """
+    sentence = f"{name} is {estimate} ({estimate.statistic})"
     if budget is None or not math.isfinite(budget):
         stated = "none is stated" if budget is None else f"it is {budget}"
-        return Verdict.INVALID, f"{said}: no budget to hold it against, {stated}"
+        return Verdict.INVALID, f"{sentence}: no budget to hold it against, {stated}"
     if estimate.fault:
-        return Verdict.INVALID, f"{said}, budget {number(budget)}: {estimate.fault}"
+        return Verdict.INVALID, f"{sentence}, budget {number(budget)}: {estimate.fault}"
     lower, upper = estimate.bounds
-    margins = (
-        (budget - upper, budget - lower) if sense == "at most" else (lower - budget, upper - budget)
+    surest, likeliest = (
+        (budget - upper, budget - lower)
+        if comparison == "at most"
+        else (lower - budget, upper - budget)
     )
-    surest, likeliest = margins
     if surest >= 0:
-        verdict, margin = Verdict.SHIPS, f"margin {number(surest)}"
+        verdict, margin = Verdict.PASSES, f"margin {number(surest)}"
     elif likeliest < 0:
-        verdict, margin = Verdict.DOES_NOT_SHIP, f"missed by at least {number(-likeliest)}"
+        verdict, margin = Verdict.FAILS, f"missed by at least {number(-likeliest)}"
     else:
         verdict, margin = Verdict.INCONCLUSIVE, "the interval straddles the budget"
-    demanded = f"{sense} {number(budget)} {estimate.unit}".rstrip()
+    demanded = f"{comparison} {number(budget)} {estimate.unit}".rstrip()
     unit = "" if verdict is Verdict.INCONCLUSIVE else f" {estimate.unit}".rstrip()
-    return verdict, f"{said}, budget {demanded}: {verdict}, {margin}{unit}"
+    return verdict, f"{sentence}, budget {demanded}: {verdict}, {margin}{unit}"
+
+
+def derived(measurement: Mapping[str, Any]) -> Verdict:
+    """Return the verdict that a recorded measurement (`reports.schema.Measurement`) comes to.
+
+    It is computed from the value, the bounds, the budget and the comparison alone.
+    """
+    value, comparison = measurement["value"], measurement["comparison"]
+    if value is None:
+        return Verdict.INVALID
+    if comparison == "holds":
+        return {1.0: Verdict.PASSES, 0.0: Verdict.FAILS}.get(value, Verdict.INVALID)
+    estimate = Estimate(value, "", "", measurement["lower"], measurement["upper"])
+    if comparison == "projected":
+        return Verdict.INVALID if estimate.fault else Verdict.CONFORMS
+    return decide("", estimate, measurement["budget"], comparison)[0]

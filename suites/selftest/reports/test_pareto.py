@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from reports import aggregate, pareto, schema
-from reports.__main__ import main
+from reports.commands import main
 from reports.pareto_plot import drawn_of
 
 DOCS = Path(__file__).parents[3] / "docs"
-FACTS = {
+VALUES = {
     "size_bytes": 8_022_784,
     "tokenizer_bytes": 100_000,
     "ratio_weights": 167.0966,
@@ -38,13 +38,15 @@ def run(
     **metrics: Any,
 ) -> str:
     """A report of one target, whose metrics two claims state."""
-    stated = {name: value for name, value in (FACTS | metrics).items() if name != without}
+    stated = {name: value for name, value in (VALUES | metrics).items() if name != without}
     metadata: Any = {
         "checkpoint": "small",
         "weights_sha256": weights,
         "accuracy_reference": "best",
         "splits": {"evaluation": f"6075 texts (2693 negative), sha256 {dataset}"},
-        "models": {"candidate, PyTorch": {"parameters": 14_476_547}},
+        "models": {
+            "candidate, PyTorch": {"name": "small", "parameters": 14_476_547, "weights_bytes": 4}
+        },
     }
     record: Any = {
         "nodeid": "suites/test_accuracy.py::test_it",
@@ -52,7 +54,7 @@ def run(
         "target": {"device": "host", "runtime": runtime, "mode": mode},
         "measurements": [],
         "metrics": stated,
-        "verdict": "ships",
+        "verdict": "inconclusive",
         "reason": "",
         "outcome": "passed",
         "expected_failure": False,
@@ -100,7 +102,9 @@ def test_a_run_without_a_line_says_so(lacks: dict[str, str], tmp_path: Path) -> 
         pareto.lines_of(found)
 
 
-def test_a_brought_flatbuffer_is_not_taken_for_the_mode_of_its_checkpoint(tmp_path: Path) -> None:
+def test_a_model_file_made_elsewhere_has_no_line(
+    tmp_path: Path,
+) -> None:
     found = aggregate.read(Path(run(tmp_path)))
     found["metadata"]["model_file"] = "theirs.tflite, sha256 0"
     with pytest.raises(schema.ReportError, match=r"theirs\.tflite, sha256 0 was not made here"):
@@ -134,10 +138,10 @@ def test_a_bound_is_kept_by_size_and_by_both_upper_bounds(tmp_path: Path) -> Non
     assert not replace(line, tokenizer_bytes=400_000).keeps(160, 2.0)
     assert not replace(line, drop_upper_95=2.1).keeps(160, 2.0)
     assert not replace(line, balanced_drop_upper_95=2.1).keeps(160, 2.0)
-    said = list(pareto.told([line]))
+    said = list(pareto.summary([line]))
     assert said[0].endswith("points: small int4; the drops, but not their bounds: none")
     assert said[1].endswith("points: none; the drops, but not their bounds: none")
-    said = list(pareto.told([replace(line, drop_upper_95=2.1)]))
+    said = list(pareto.summary([replace(line, drop_upper_95=2.1)]))
     assert said[0].endswith("points: none; the drops, but not their bounds: small int4")
     assert not replace(line, balanced_drop=2.1).keeps(160, 2.0, by_bounds=False)
 
@@ -164,6 +168,6 @@ def test_without_matplotlib_the_plot_names_what_has_it(
 
 def test_the_plot_in_the_docs_is_of_the_lines_in_the_docs() -> None:
     lines = pareto.read(DOCS / "frontier.csv")
-    assert lines == pareto.updated([], lines), "not as `python -m reports frontier` writes it"
-    redraw = "python -m reports frontier --csv docs/frontier.csv --plot docs/frontier.svg"
+    assert lines == pareto.updated([], lines), "not as `python fit.py frontier` writes it"
+    redraw = "python fit.py frontier --csv docs/frontier.csv --plot docs/frontier.svg"
     assert drawn_of(lines) in (DOCS / "frontier.svg").read_text(), redraw

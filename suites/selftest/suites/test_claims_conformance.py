@@ -22,7 +22,7 @@ from fixtures.matrix import Target
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import file_sha256
 from reports.check import Check
-from reports.verdict import DoesNotShip, Inconclusive
+from reports.verdict import Fails, Inconclusive
 
 
 def _module() -> ModuleType:
@@ -105,7 +105,7 @@ def test_this_machine_answers_a_tweet_once_and_in_the_order_that_is_asked(
 def test_answers_that_are_none(planted: np.ndarray, told: str) -> None:
     ask = claim.test_answers_differ_and_are_finite
     ask(TARGET, _outputs(LOGITS), _check())
-    with pytest.raises(DoesNotShip, match=told):
+    with pytest.raises(Fails, match=told):
         ask(TARGET, _outputs(planted), _check())
 
 
@@ -113,19 +113,19 @@ def test_permuted_labels() -> None:
     logits = 3 * np.eye(3, dtype=np.float32)[list(SAMPLES.labels)] + LOGITS
     ask = claim.test_labels_are_in_the_declared_order
     ask(TARGET, SAMPLES, _outputs(logits), _judged, _check())
-    with pytest.raises(DoesNotShip, match=r"read as \['positive', 'negative', 'neutral'\]"):
+    with pytest.raises(Fails, match=r"read as \['positive', 'negative', 'neutral'\]"):
         ask(TARGET, SAMPLES, _outputs(logits[:, [1, 2, 0]]), _judged, _check())
     # Of few texts another order may be right more often by chance; of ten not ten times.
     for right, verdict in (
         (1, nullcontext()),
-        (9, pytest.raises(DoesNotShip, match="10 times more")),
+        (9, pytest.raises(Fails, match="10 times more")),
     ):
         few = Dataset("few", ("a",) * right + ("b",), (0,) * right + (1,), NAMES)
         read = 3 * np.eye(3, dtype=np.float32)[[1] * right + [2]]
         with verdict:
             ask(TARGET, few, _outputs(read), lambda target, few=few: ([], few), _check())
     turned = replace(SAMPLES, label_names=NAMES[::-1])
-    with pytest.raises(DoesNotShip, match="the texts'"):
+    with pytest.raises(Fails, match="the texts'"):
         ask(TARGET, turned, _outputs(logits), _judged, _check())
 
 
@@ -142,7 +142,7 @@ def test_two_of_many_labels_swapped() -> None:
 
     ask(TARGET, dataset, outputs(logits), lambda target: ([], dataset), _check())
     swapped = logits[:, [0, 5, 2, 3, 4, 1, *range(6, 12)]]
-    with pytest.raises(DoesNotShip, match="20 times more"):
+    with pytest.raises(Fails, match="20 times more"):
         ask(TARGET, dataset, outputs(swapped), lambda target: ([], dataset), _check())
 
 
@@ -151,7 +151,7 @@ def test_another_tokenizer_and_a_library_that_reads_it_otherwise(checkpoint: Che
     reference_outputs = SimpleNamespace(tokenizer_sha256=file_sha256(checkpoint.tokenizer))
     tokens = tuple(range(2, len(TEXTS) + 2))  # [CLS] good ... good [SEP]
     ask(TARGET, reference_outputs, checkpoint, _outputs(LOGITS, tokens), _judged, _check())
-    with pytest.raises(DoesNotShip, match="1 of 300 texts are cut up otherwise"):
+    with pytest.raises(Fails, match="1 of 300 texts are cut up otherwise"):
         ask(
             TARGET,
             reference_outputs,
@@ -161,7 +161,7 @@ def test_another_tokenizer_and_a_library_that_reads_it_otherwise(checkpoint: Che
             _check(),
         )
     reference_outputs.tokenizer_sha256 = "0" * 64
-    with pytest.raises(DoesNotShip, match="the reference outputs's 000"):
+    with pytest.raises(Fails, match="the reference outputs's 000"):
         ask(TARGET, reference_outputs, checkpoint, _outputs(LOGITS, tokens), _judged, _check())
 
 
@@ -183,7 +183,7 @@ def test_one_answer_that_is_another_time_another(test: Any, attribute: str) -> N
     }
     test(TARGET, _outputs(LOGITS), lambda target: claim.FreshRun(**same), _check())
     other = same | {attribute: _but(3, same[attribute])}
-    with pytest.raises(DoesNotShip, match="1 of 16 texts are answered otherwise"):
+    with pytest.raises(Fails, match="1 of 16 texts are answered otherwise"):
         test(TARGET, _outputs(LOGITS), lambda target: claim.FreshRun(**other), _check())
 
 
@@ -195,13 +195,13 @@ def test_an_answer_that_padding_changes() -> None:
     ask, few = claim.test_padding_changes_no_answer, LOGITS[:12]
     ask(TARGET, fresh(n24=few, n40=_but(1, few), n128=few), _spread, _check())
     surer = _but(few.argmax(1).tolist().index(0), few, by=2)  # the same label
-    with pytest.raises(DoesNotShip, match=r"worst logit at \[40, 128\] tokens against 24"):
+    with pytest.raises(Fails, match=r"worst logit at \[40, 128\] tokens against 24"):
         ask(TARGET, fresh(n24=few, n40=surer, n128=few), _spread, _check())
-    with pytest.raises(DoesNotShip, match="1 answers with NaN or infinity"):
+    with pytest.raises(Fails, match="1 answers with NaN or infinity"):
         ask(TARGET, fresh(n24=few, n40=few, n128=_but(1, few, by=np.nan)), _spread, _check())
     near = few.copy()
     near[1] = [0, 0.5, 0]  # no tie
-    with pytest.raises(DoesNotShip, match="1 of 24 answers have another label"):
+    with pytest.raises(Fails, match="1 of 24 answers have another label"):
         ask(TARGET, fresh(n24=near, n40=near, n128=_but(1, near, by=0.6)), _spread, _check())
     with pytest.raises(Inconclusive, match=r"\[24\] tokens alone"):
         ask(TARGET, fresh(n24=few), _spread, _check())
@@ -240,7 +240,7 @@ def test_threads_that_change_an_answer(planted: int, by: float, told: str | None
     if told is None:
         ask()
     else:
-        with pytest.raises(DoesNotShip, match=told):
+        with pytest.raises(Fails, match=told):
             ask()
 
 
@@ -263,5 +263,5 @@ def test_scales_that_leave_the_mask_no_effect(
     if told is None:
         ask(TARGET, lambda target: Path("ours.tflite"), _check())
     else:
-        with pytest.raises(DoesNotShip, match=told):
+        with pytest.raises(Fails, match=told):
             ask(TARGET, lambda target: Path("ours.tflite"), _check())

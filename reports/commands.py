@@ -1,0 +1,156 @@
+"""Commands about verdict files: show, paper, compare, gate, baseline, frontier, check, metrics.
+
+Exit status: 0 for no regression, 1 for a regression or a file that does not hold, 2 where nothing
+can be decided (a file is missing or damaged, or two runs cannot be compared).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from common.argtypes import number
+from reports import aggregate, metrics, pareto, submission, table
+from reports.compare import compare
+from reports.gate import gate, read_baseline, write_baseline
+from reports.metrics import Tolerance
+from reports.schema import ReportError, write_text
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add this room's commands; each sets `run`, a function from the options to an exit status."""
+    show = subparsers.add_parser("show", help="print the table of a run")
+    show.add_argument("file", type=Path, metavar="RUN", help="verdicts.json, or its folder")
+    show.add_argument("--markdown", action="store_true", help="print the full report instead")
+    show.add_argument("--legend", action="store_true", help="explain the columns")
+    show.set_defaults(run=_show)
+
+    paper = subparsers.add_parser("paper", help="print the tables of a paper")
+    paper.add_argument("file", type=Path, metavar="RUN")
+    paper.set_defaults(run=_paper)
+
+    two = subparsers.add_parser("compare", help="print what differs between two runs")
+    two.add_argument("one", type=Path, metavar="A")
+    two.add_argument("other", type=Path, metavar="B")
+    two.set_defaults(run=_compare)
+
+    gated = subparsers.add_parser("gate", help="exit 1 if a target is worse than the baseline")
+    gated.add_argument("file", type=Path, metavar="RUN")
+    gated.add_argument("--baseline", type=Path, required=True, metavar="FILE")
+    gated.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        action="append",
+        default=[],
+        metavar="KEY=AMOUNT",
+        help="allow so much of a metric (size_bytes=0.01); `metrics` prints the defaults",
+    )
+    gated.set_defaults(run=_gate)
+
+    made = subparsers.add_parser("baseline", help="make a baseline of a run")
+    made.add_argument("file", type=Path, metavar="RUN")
+    made.add_argument("--out", type=Path, required=True, metavar="FILE")
+    made.set_defaults(run=_baseline)
+
+    drawn = subparsers.add_parser("frontier", help="size against drop, of many runs")
+    drawn.add_argument("files", type=Path, nargs="*", metavar="RUN", help="none: draw the CSV")
+    drawn.add_argument("--csv", type=Path, required=True, metavar="FILE", help="is updated")
+    drawn.add_argument("--plot", type=Path, metavar="SVG", help="is drawn again (group docs)")
+    drawn.add_argument("--name", help="name of the checkpoint of these runs")
+    drawn.set_defaults(run=_frontier)
+
+    checked = subparsers.add_parser("check", help="check verdict files that others made")
+    checked.add_argument("path", type=Path, metavar="FILE|FOLDER")
+    checked.set_defaults(run=_check)
+
+    listed = subparsers.add_parser("metrics", help="print the table of metrics, in Markdown")
+    listed.set_defaults(run=_metrics)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of these commands; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python fit.py", description=__doc__)
+    register(parser.add_subparsers(required=True, metavar="COMMAND"))
+    options = parser.parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ReportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _tolerance(text: str) -> tuple[str, Tolerance]:
+    key, equals, amount = text.partition("=")
+    metric = metrics.gated().get(key)
+    if metric is None or metric.tolerance is None or not equals:
+        known = [key for key, gated in metrics.gated().items() if gated.tolerance]
+        raise argparse.ArgumentTypeError(f"{text}: KEY=AMOUNT, KEY one of {', '.join(known)}")
+    try:
+        return key, replace(metric.tolerance, amount=number(float, 0)(amount))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {amount!r} is no number") from error
+
+
+def _show(options: argparse.Namespace) -> int:
+    run = aggregate.read(options.file)
+    print(table.markdown(run) if options.markdown else table.terminal(run, options.legend))
+    return 0
+
+
+def _paper(options: argparse.Namespace) -> int:
+    print(table.paper(aggregate.read(options.file)))
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    print(compare(aggregate.read(options.one), aggregate.read(options.other)))
+    return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    run, baseline = aggregate.read(options.file), read_baseline(options.baseline)
+    findings = gate(run, baseline, dict(options.tolerance))
+    regressions = sum(finding.regression for finding in findings)
+    print(*findings, sep="\n", end="\n" if findings else "")
+    print(
+        f"{len(baseline['targets'])} targets of the baseline, {len(run['targets'])} of the run: "
+        f"{regressions} regressions"
+    )
+    return 1 if regressions else 0
+
+
+def _baseline(options: argparse.Namespace) -> int:
+    write_baseline(aggregate.read(options.file), options.out)
+    print(f"baseline: {options.out}")
+    return 0
+
+
+def _frontier(options: argparse.Namespace) -> int:
+    judged = [
+        line for run in options.files for line in pareto.lines_of(aggregate.read(run), options.name)
+    ]
+    lines = pareto.updated(pareto.read(options.csv), judged)
+    write_text(options.csv, pareto.to_csv(lines))
+    print(f"{len(judged)} judged, {len(lines)} in all: {options.csv}")
+    if options.plot:
+        from reports.pareto_plot import plot
+
+        plot(lines, options.plot)
+        print(options.plot)
+    print(*pareto.summary(lines), sep="\n")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    submissions = submission.check(options.path)
+    print(submission.report(submissions))
+    return 1 if any(found.faults for found in submissions) else 0
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    print(metrics.reference())
+    return 0
