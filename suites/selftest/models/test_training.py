@@ -816,7 +816,7 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
         return 0.5
 
     monkeypatch.setattr(distillation.Distillation, "forward", spied)
-    monkeypatch.setattr(train, "_heed_the_rare", heeded)
+    monkeypatch.setattr(train, "adjust_logits_for_class_prior", heeded)
     for start, out in ((student, "small"), (tmp_path / "small", "further")):
         status = main(
             [
@@ -910,7 +910,7 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
         labels.extend(of.tolist())
         return outputs(self, logits, target, of)
 
-    monkeypatch.setattr(distillation.Distillation, "_answers", spied)
+    monkeypatch.setattr(distillation.Distillation, "_outputs", spied)
     status, said = run(more, "1")
     assert status == 0, said
     reference_outputs = ReferenceOutputs.load(tmp_path / "out" / "reference_outputs.json")
