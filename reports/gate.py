@@ -124,7 +124,7 @@ def read_baseline(path: Path) -> Baseline:
     data = read_json(path)
     try:
         if data.get("kind") != "baseline":
-            raise ReportError("$.kind: not a baseline; make one with `python -m reports baseline`")
+            raise ReportError("$.kind: not a baseline; make one with `python fit.py baseline`")
         check_header(data, BASELINE_SCHEMA)
         conform(data, Baseline, "$")
     except ReportError as error:

@@ -2,7 +2,7 @@
 
 Counted is what the board's CPU model executes from a text's text to its label, in one thread, by
 the length that the text fills. It is the same on every machine and however busy that is:
-`python -m reports gate` finds a change of 2%, which no shared worker's milliseconds show.
+`python fit.py gate` finds a change of 2%, which no shared worker's milliseconds show.
 """
 
 from __future__ import annotations

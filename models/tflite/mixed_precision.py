@@ -110,7 +110,7 @@ def load(checkpoint: Checkpoint) -> Recipe:
         QuantizeError: there is none, or it is another checkpoint's.
     """
     path = checkpoint.path / RECIPE
-    search_again = f"python -m fixtures mixed {checkpoint.source.said}"
+    search_again = f"python fit.py mixed {checkpoint.source.said}"
     try:
         body: dict[str, Any] = json.loads(path.read_text())
         body |= {

@@ -130,13 +130,13 @@ def test_a_recipe_comes_back_as_it_was_and_is_of_its_checkpoint_alone(
     recipe.save(tmp_path / mixed_precision.RECIPE)
     here = replace(checkpoint, source=replace(checkpoint.source, path=tmp_path))
     assert mixed_precision.load(here) == recipe
-    with pytest.raises(QuantizeError, match="for other weights; find it again: python -m fixtures"):
+    with pytest.raises(QuantizeError, match="for other weights; find it again: python fit.py"):
         mixed_precision.load(replace(here, weights_sha256="0"))
     (tmp_path / mixed_precision.RECIPE).write_text("{}")
     with pytest.raises(QuantizeError, match="no recipe"):
         mixed_precision.load(here)
     (tmp_path / mixed_precision.RECIPE).unlink()
-    with pytest.raises(QuantizeError, match="found by measuring: python -m fixtures mixed"):
+    with pytest.raises(QuantizeError, match="found by measuring: python fit.py mixed"):
         model_file("mixed", here, Cache(tmp_path))
 
 

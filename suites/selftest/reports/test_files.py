@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from fit import main
 from reports import aggregate, schema, table
-from reports.__main__ import main
 
 MODES = ("dynamic_range", "float32")
 FACTS: dict[str, dict[str, Any]] = {

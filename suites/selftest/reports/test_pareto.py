@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from fit import main
 from reports import aggregate, pareto, schema
-from reports.__main__ import main
 from reports.pareto_plot import drawn_of
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -164,6 +164,6 @@ def test_without_matplotlib_the_plot_names_what_has_it(
 
 def test_the_plot_in_the_docs_is_of_the_lines_in_the_docs() -> None:
     lines = pareto.read(DOCS / "frontier.csv")
-    assert lines == pareto.updated([], lines), "not as `python -m reports frontier` writes it"
-    redraw = "python -m reports frontier --csv docs/frontier.csv --plot docs/frontier.svg"
+    assert lines == pareto.updated([], lines), "not as `python fit.py frontier` writes it"
+    redraw = "python fit.py frontier --csv docs/frontier.csv --plot docs/frontier.svg"
     assert drawn_of(lines) in (DOCS / "frontier.svg").read_text(), redraw
