@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from common import atomic
 from common.argtypes import number
 from reports import aggregate, metrics, pareto, submission, table
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
-from reports.schema import write_text
 
 
 def register(subparsers: Any) -> None:
@@ -152,7 +152,7 @@ def _frontier(options: argparse.Namespace) -> int:
         line for run in options.files for line in pareto.lines_of(aggregate.read(run), options.name)
     ]
     lines = pareto.updated(pareto.read(options.csv), judged)
-    write_text(options.csv, pareto.to_csv(lines))
+    atomic.write_text(options.csv, pareto.to_csv(lines))
     print(f"{len(judged)} judged, {len(lines)} in all: {options.csv}")
     if options.plot:
         from reports.pareto_plot import plot

@@ -126,7 +126,7 @@ def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert "2 passed" in run.stdout, run.stdout + run.stderr
-    assert len(list((tmp_path / "cache" / "artifacts").glob("outputs-*"))) == 2
+    assert len(list((tmp_path / "cache_dir" / "artifacts").glob("outputs-*"))) == 2
 
 
 def test_what_comes_out_is_what_went_in(file: Path, tmp_path: Path, splits: Splits) -> None:
