@@ -17,7 +17,7 @@ from common.cache import Cache
 from data.splits import Splits
 from devices.boards.board import this_machine
 from devices.runtimes.environments import has_runtime, python_for
-from fixtures.matrix import REFERENCE, ZOO
+from fixtures.options import REFERENCE, ZOO
 from models import contents
 from models.checkpoints import bundle
 from models.checkpoints.checkpoint import open_checkpoint
