@@ -119,7 +119,7 @@ def test_what_was_interrupted_is_made_anew_and_what_is_there_is_kept(tmp_path: P
 
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        folders = pool.starmap_async(_make_slowly, [(tmp_path,)] * 2).get(timeout=60)
+        folders = pool.starmap_async(_make_slowly, [(tmp_path,)] * 2).get(timeout=600)
     assert len(set(folders)) == 1
     assert (folders[0] / "log").read_text() == "made\n"
 
@@ -206,7 +206,7 @@ def test_the_guard_of_an_emulated_runner_sees_what_is_tried(
         [*isolate, *command, "-B", "-c", attempt, str(tmp_path / "file")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     assert done.stdout.split() == ["SIGXFSZ", "27", "101" if isolate else "111"]
@@ -287,7 +287,7 @@ def take(limits: MemoryLimits, megabytes: int) -> int:
     """How a process ends that takes so much memory where 80 MB are the limit."""
     ask = [sys.executable, "-c", f"b'x' * {megabytes}_000_000"]
     command = [*limits.confined(80_000_000), *ask]
-    return subprocess.run(command, check=False, timeout=60).returncode
+    return subprocess.run(command, check=False, timeout=600).returncode
 
 
 def test_a_process_gets_no_more_memory_than_its_limit(limits: MemoryLimits) -> None:

@@ -79,7 +79,7 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
         env=os.environ | ONLY_BENCHMARK,
     )
@@ -124,7 +124,7 @@ def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert "2 passed" in run.stdout, run.stdout + run.stderr
@@ -310,7 +310,7 @@ def test_what_a_bundle_does_not_go_with_is_refused(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 4, run.stdout + run.stderr

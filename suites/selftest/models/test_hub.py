@@ -105,7 +105,7 @@ def _run(script: str, jobs: dict[str, object], place: Path, **variables: str) ->
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 0, run.stderr
