@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file ``path`` by one that holds ``text``, in UTF-8."""
+    """Replace the file ``path`` by one that holds ``text``, in UTF-8. Missing folders are made."""
     write_bytes(path, text.encode())
 
 
@@ -32,6 +32,7 @@ def new_file(path: Path) -> Iterator[Path]:
     The file is flushed to the disk before it is renamed, so a power cut leaves the old or the new
     one. If the block raises, the temporary file is deleted and ``path`` stays as it was.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)
     try:
         yield temporary

@@ -2,7 +2,7 @@
 
 A runtime looks up every operator code of a FlatBuffer before it looks at anything else, and refuses
 the file for one that it does not know. So a FlatBuffer of nothing but one code tells whether it is
-known. `python -m devices probe` asks for every operator of the schema and writes `operators.json`;
+known. `python fit.py probe` asks for every operator of the schema and writes `operators.json`;
 with it a file is refused before a board is asked: "FULLY_CONNECTED v12; tflite-runtime==2.14.0
 stops at v10".
 """
@@ -45,7 +45,7 @@ def refused(operators: Iterable[str], release: str) -> list[str]:
         newest = json.loads(TABLE.read_text(encoding="utf-8"))[release]
     except (OSError, ValueError, KeyError) as error:
         raise DeviceError(
-            f"{TABLE} does not say what {release} takes ({error!r}): run python -m devices probe"
+            f"{TABLE} does not say what {release} takes ({error!r}): run python fit.py probe"
         ) from error
     reasons = []
     for operator in operators:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
+from common import atomic
 from reports import aggregate, metrics, migration
 from reports.compare import changes
 from reports.metrics import Metric, Tolerance
@@ -30,7 +31,6 @@ from reports.schema import (
     conform,
     read_json,
     to_json,
-    write_text,
 )
 from reports.verdict import Verdict, rank
 
@@ -134,7 +134,7 @@ def write_baseline(run: VerdictFile, out: Path) -> None:
         "target_names": [aggregate.name(found["target"]) for found in run["targets"]],
         "targets": judged,
     }
-    write_text(out, to_json(data))
+    atomic.write_text(out, to_json(data))
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from common import atomic
 from reports.pareto import BOUNDS, Line, to_csv
-from reports.schema import ReportError, write_text
+from reports.schema import ReportError
 
 
 def plot(lines: Sequence[Line], path: Path) -> None:
@@ -45,7 +46,7 @@ def plot(lines: Sequence[Line], path: Path) -> None:
         svg = io.StringIO()
         about = {"Description": drawn_of(lines), "Date": None, "Creator": None}
         figure.savefig(svg, format="svg", metadata=about)
-    write_text(path, "".join(f"{row.rstrip()}\n" for row in svg.getvalue().splitlines()))
+    atomic.write_text(path, "".join(f"{row.rstrip()}\n" for row in svg.getvalue().splitlines()))
 
 
 def drawn_of(lines: Sequence[Line]) -> str:

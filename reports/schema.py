@@ -6,7 +6,6 @@ finite is null. `reports.migration` turns a file of schema 1 into one of schema 
 
 import hashlib
 import json
-import os
 import types
 from collections.abc import Mapping
 from datetime import datetime
@@ -277,17 +276,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON number")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write next to `path`, then rename: a reader sees the old file or the new one, complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_json(data: Mapping[str, Any]) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import fixtures.target
-from devices.__main__ import boards_table
 from devices.boards.board import connect, resolve_boards
 from devices.boards.detection import detect, reader, require
+from devices.commands import boards_table
 from devices.errors import DeviceError, WorkerError
 from devices.measurement.health import cool_down, out_of_memory_kills, snapshot, verdict
 from devices.profile import FOLDER, profile, profiles

@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+from common import atomic
 from reports import aggregate, schema
 
 METADATA: Any = {
@@ -71,7 +72,7 @@ def records() -> list[Any]:
 
 def write(path: Path, of: list[Any], metadata: dict[str, Any] | None = None) -> Path:
     data = aggregate.assemble(metadata or METADATA, of)  # type: ignore[arg-type]
-    schema.write_text(path, schema.to_json(data))
+    atomic.write_text(path, schema.to_json(data))
     return path
 
 

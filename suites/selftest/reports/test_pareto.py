@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from common import atomic
+from fit import main
 from reports import aggregate, pareto, schema
-from reports.commands import main
 from reports.pareto_plot import drawn_of
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -60,7 +61,7 @@ def run(
         "expected_failure": False,
         "duration": 0.1,
     }
-    schema.write_text(
+    atomic.write_text(
         folder / "verdicts.json", schema.to_json(aggregate.assemble(metadata, [record]))
     )
     return str(folder)
