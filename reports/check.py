@@ -42,10 +42,14 @@ def new_record(nodeid: str) -> dict[str, Any]:
 
 
 class Check:
-    """Hold measurements against budgets: each is recorded, then raises unless it passes."""
+    """Hold measurements against budgets: each is recorded, then raises unless it passes.
+
+    Attributes:
+        record: the test's record (`reports.schema.Record`), which grows.
+    """
 
     def __init__(self, record: dict[str, Any]) -> None:
-        self._record = record
+        self.record = record
 
     def metrics(self, **values: Any) -> None:
         """State metrics of this target: keys and types are rows of `reports.metrics.METRICS`.
@@ -56,7 +60,7 @@ class Check:
         try:
             found = json.loads(json.dumps(values, default=plain, allow_nan=False))
             schema.check_metrics(found, "metrics")
-            self._record["metrics"] = schema.merged(self._record["metrics"], found, "metrics")
+            self.record["metrics"] = schema.merged(self.record["metrics"], found, "metrics")
         except (ReportError, ValueError, TypeError) as error:
             raise Invalid(f"metrics {', '.join(values)}: {error}") from error
 
@@ -115,8 +119,8 @@ class Check:
             "statistic": estimate.statistic,
             "verdict": verdict.value,
         }
-        self._record["measurements"].append(measurement)
-        self._record["reason"] = sentence
+        self.record["measurements"].append(measurement)
+        self.record["reason"] = sentence
         raise_unless_passing(verdict, sentence)
 
 

@@ -6,6 +6,8 @@ On loopback every board is this machine, so its device is `host`.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,6 +22,7 @@ from data.splits import Splits
 from devices.boards.board import Board, connect, resolve_boards
 from devices.boards.detection import detect
 from devices.errors import DeviceError, InvokeError, OutOfMemoryError, WorkerError
+from devices.measurement import health
 from devices.runtimes.environments import python_for
 from fixtures.matrix import REFERENCE, ZOO
 from models.checkpoints.bundle import open_bundle
@@ -111,14 +114,14 @@ def test_a_board_that_kills_for_want_of_memory_is_said_to(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(WorkerError) as lost, board.worker(RUNTIME) as worker:
-        worker._process.kill()
+        os.kill(worker.pid, signal.SIGKILL)
         worker.read("/proc/uptime")
     assert not isinstance(lost.value, OutOfMemoryError)
     counts = iter((0, 1))
-    monkeypatch.setattr(Board, "_killed_for_memory", lambda *_: next(counts))
+    monkeypatch.setattr(health, "out_of_memory_kills", lambda read: next(counts))
     ran_out = pytest.raises(OutOfMemoryError, match="host ran out of memory")
     with ran_out, board.worker(RUNTIME) as worker:
-        worker._process.kill()
+        os.kill(worker.pid, signal.SIGKILL)
         worker.read("/proc/uptime")
 
 

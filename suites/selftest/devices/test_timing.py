@@ -53,9 +53,9 @@ class Classifier(NullClassifier):
         self.clock.work(TOKENIZING)
         return [1] * len(text.split())
 
-    def invoke(self, ids: Sequence[int], *_: Any, **__: Any) -> tuple[Any, float]:
+    def invoke(self, *given: Any) -> tuple[Any, float]:
         self.clock.work(INVOKING)
-        self.invoked.append(self.length_for(len(ids)))
+        self.invoked.append(self.length_for(len(given[0])))
         return super().invoke()[0], INVOKING
 
 
@@ -143,8 +143,8 @@ def test_a_deadline_is_silence_and_not_work() -> None:
     now, deadline_s = [0.0], 2.0
 
     def channel(gaps: list[float]) -> Any:
-        messages = iter([*[{"beat": True}] * (len(gaps) - 1), {"ok": "done"}])
-        left = iter(gaps)
+        beats: list[dict[str, Any]] = [{"beat": True}] * (len(gaps) - 1)
+        messages, left = iter([*beats, {"ok": "done"}]), iter(gaps)
 
         def receive(timeout: float) -> dict[str, Any]:
             gap = next(left)

@@ -402,15 +402,15 @@ def test_a_projected_latency_is_never_held_against_a_budget(
         lambda target: Path("ours.tflite"),
         judged,
     )
-    found = judged._record["measurements"]
+    found = judged.record["measurements"]
     assert {m["comparison"] for m in found} == {"projected"}
     assert {m["verdict"] for m in found} == {Verdict.CONFORMS}
     assert all("projected" in m["statistic"] and m["budget"] is None for m in found)
     # Of the length that nine of ten texts fit: 10^11 instructions, 0.9 to 1.9 a cycle of 1.5 GHz.
-    assert judged._record["metrics"]["projected_p90_lower_ms"] == pytest.approx(1e5 / 1.9 / 1.5)
-    assert judged._record["metrics"]["projected_p90_upper_ms"] == pytest.approx(1e5 / 0.9 / 1.5)
-    assert worst_measured(judged._record) is Verdict.CONFORMS
-    assert "p90_ms" not in judged._record["metrics"]
+    assert judged.record["metrics"]["projected_p90_lower_ms"] == pytest.approx(1e5 / 1.9 / 1.5)
+    assert judged.record["metrics"]["projected_p90_upper_ms"] == pytest.approx(1e5 / 0.9 / 1.5)
+    assert worst_measured(judged.record) is Verdict.CONFORMS
+    assert "p90_ms" not in judged.record["metrics"]
 
 
 def test_a_board_of_which_nothing_is_projected_is_undecided(
@@ -441,7 +441,7 @@ def test_instructions_that_do_not_repeat_do_not_ship(
         test_cost.test_instructions_repeat(PI4, lambda target: cost, cache, check)
 
     ask(0.001, judged)
-    assert judged._record["metrics"] == {"instructions": {"24": 100}, "emulator": "QEMU 7.2"}
+    assert judged.record["metrics"] == {"instructions": {"24": 100}, "emulator": "QEMU 7.2"}
     with pytest.raises(Fails, match="difference between two counts"):
         ask(0.02, _fresh())
 
@@ -488,7 +488,7 @@ def test_the_runner_s_own_warm_up_does_not_disturb_its_measurement(
     still = Snapshot(0.0, None, 0.0, 0.0, 0.0, None, None, None, None, 0.0, 0)
     busy = replace(still, time_s=10.0, busy_s=9.0, total_s=20.0)
     seconds = np.full(4, 0.2)
-    monkeypatch.setattr(fixtures.measurement, "_energy", lambda *_: Energy(None, "nothing"))
+    monkeypatch.setattr(fixtures.measurement, "energy_of", lambda *_: Energy(None, "nothing"))
 
     def fault(all_cpu_seconds: float) -> str | None:
         snapshots = iter((still, busy))
@@ -648,6 +648,6 @@ def test_a_size_that_is_not_the_modes_does_not_ship(checkpoint: Any, judged: Che
 
 def test_facts_are_plain_json(judged: Check) -> None:
     judged.metrics(accuracy=np.float64(80.5), confusion_matrix=np.eye(2, dtype=int))
-    assert json.loads(json.dumps(judged._record["metrics"]))["accuracy"] == 80.5
+    assert json.loads(json.dumps(judged.record["metrics"]))["accuracy"] == 80.5
     with pytest.raises(Invalid):
         judged.metrics(drop=float("nan"))
