@@ -42,14 +42,10 @@ def new_record(nodeid: str) -> dict[str, Any]:
 
 
 class Check:
-    """Hold measurements against budgets: each is recorded, then raises unless it passes.
-
-    Attributes:
-        record: the test's record (`reports.schema.Record`), which grows.
-    """
+    """Hold measurements against budgets: each is recorded, then raises unless it passes."""
 
     def __init__(self, record: dict[str, Any]) -> None:
-        self.record = record
+        self._record = record
 
     def metrics(self, **values: Any) -> None:
         """State metrics of this target: keys and types are rows of `reports.metrics.METRICS`.
@@ -60,7 +56,7 @@ class Check:
         try:
             found = json.loads(json.dumps(values, default=plain, allow_nan=False))
             schema.check_metrics(found, "metrics")
-            self.record["metrics"] = schema.merged(self.record["metrics"], found, "metrics")
+            self._record["metrics"] = schema.merged(self._record["metrics"], found, "metrics")
         except (ReportError, ValueError, TypeError) as error:
             raise Invalid(f"metrics {', '.join(values)}: {error}") from error
 
@@ -119,8 +115,8 @@ class Check:
             "statistic": estimate.statistic,
             "verdict": verdict.value,
         }
-        self.record["measurements"].append(measurement)
-        self.record["reason"] = sentence
+        self._record["measurements"].append(measurement)
+        self._record["reason"] = sentence
         raise_unless_passing(verdict, sentence)
 
 
