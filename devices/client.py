@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,9 +181,9 @@ class _Process(Popen2IO):
         self.popen.wait()
 
     def signal(self) -> str | None:
-        """The name of the signal it died of; waits a moment for its end."""
+        """The name of the signal it died of; waits for its end, which a busy machine delays."""
         with suppress(subprocess.TimeoutExpired):
-            self.popen.wait(timeout=5)
+            self.popen.wait(timeout=30)
         code = self.popen.returncode or 0
         # A shell, ssh and an emulator report a signal as 128 + its number.
         number = -code if code < 0 else code - 128
@@ -195,7 +195,7 @@ class _Process(Popen2IO):
         how = "is still running" if code is None else f"exited with status {code}"
         advice = f" ({known})" if (known := _ADVICE.get(name or code)) else ""
         said = killed or (f"died of {name}" if name else how) + advice
-        self._drain.join(timeout=1)
+        self._drain.join(timeout=5)  # longer only if what it started holds its stderr open
         lines = "\n  ".join(self.last_lines) or "(it wrote nothing to stderr)"
         return f"it {said}; its last lines:\n  {lines}"
 
@@ -290,12 +290,11 @@ class Worker:
         return self._process.end(silent if self._overdue else "")
 
     def _ask(self, op: str, **request: Any) -> Any:
-        """One request, one reply. Signs of life in between start the deadline again."""
+        """One request, one reply."""
         try:
             with self._watchdog():  # a full pipe to a worker that hangs
                 self._channel.send({"op": op, **request})
-            while "beat" in (reply := self._channel.receive(timeout=self.deadline_s)):
-                pass
+            reply = final_reply(self._channel.receive, self.deadline_s)
         except (EOFError, OSError, execnet.RemoteError, self._channel.TimeoutError) as error:
             if isinstance(error, self._channel.TimeoutError):
                 self._give_up()
@@ -505,6 +504,18 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def final_reply(receive: Callable[[float], dict[str, Any]], deadline_s: float) -> dict[str, Any]:
+    """Return the reply that follows any signs of life; each of them starts the deadline anew.
+
+    Args:
+        receive: waits for the next message, at most so many seconds.
+        deadline_s: seconds that the worker may be silent.
+    """
+    while "beat" in (reply := receive(deadline_s)):
+        pass
+    return reply
 
 
 def parse(spec: str) -> execnet.XSpec:

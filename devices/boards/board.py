@@ -28,7 +28,7 @@ from devices.profile import Profile, profile
 from devices.runtimes.environments import RUNTIMES, has_runtime, python_for
 
 # How long a board may take to start a bare Python, a loaded Pi Zero included.
-START_S = 60.0
+START_S = 180.0
 # The slowest transfer that is waited for, in bytes a second.
 SLOWEST = 200_000
 # Below the home of whoever logs in there.
@@ -114,7 +114,7 @@ class Board:
             return health.snapshot(worker.read, run=self.run)
         return health.snapshot(run=self.run)
 
-    def run(self, command: Sequence[str], deadline_s: float = 30.0) -> str | None:
+    def run(self, command: Sequence[str], deadline_s: float = 60.0) -> str | None:
         """What a command prints on the board; None if it fails, is missing, or takes too long."""
         try:
             return self._run(command, deadline_s)

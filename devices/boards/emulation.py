@@ -101,7 +101,7 @@ def execnet_spec(command: Sequence[str]) -> str:
 
 def command(profile: Profile, cache: Path, options: Sequence[str] = ()) -> list[str]:
     """The board's Python, emulated, in the board's memory; `options` are QEMU's. See `spec`."""
-    bare = _bare(profile, cache, options)
+    bare = bare_command(profile, cache, options)
     limits = memory_limits()
     if isinstance(limits, str) or profile.memory_mb is None:
         return bare
@@ -162,7 +162,7 @@ def emulator_bytes(profile: Profile, cache: Path) -> int:
         said = re.search(r"VmHWM:\s+(\d+) kB", _run([*python, *ask]))
         return int(said[1]) * 1024 if said else 0
 
-    return peak(_bare(profile, cache)) - peak([sys.executable])
+    return peak(bare_command(profile, cache)) - peak([sys.executable])
 
 
 def translations_mb(pid: int) -> float:
@@ -201,7 +201,7 @@ def qemu(cache: Path) -> Path:
                 f"this machine's apt has QEMU {version[0]}.{version[1]}; {_wanted()}"
             )
 
-    return _made(cache, "qemu", [*_QEMU, _architecture()], make) / "qemu-aarch64"
+    return made_once(cache, "qemu", [*_QEMU, _architecture()], make) / "qemu-aarch64"
 
 
 def userland(cache: Path) -> Path:
@@ -238,10 +238,11 @@ def userland(cache: Path) -> Path:
         python = _python(qemu(cache), "max", folder)
         _run([*python, "-c", f"import {modules}"])
 
-    return _made(cache, "userland", [*_USERLAND, *requirements], make)
+    return made_once(cache, "userland", [*_USERLAND, *requirements], make)
 
 
-def _bare(profile: Profile, cache: Path, options: Sequence[str] = ()) -> list[str]:
+def bare_command(profile: Profile, cache: Path, options: Sequence[str] = ()) -> list[str]:
+    """Return the board's Python, emulated, in all of this machine's memory. See `command`."""
     # The userland is tried out under QEMU, so it makes that first.
     root = userland(cache)
     return _python(qemu(cache), _cpu(profile), root, options)
@@ -283,8 +284,10 @@ def _architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-def _made(cache: Path, name: str, contents: Sequence[str], make: Callable[[Path], None]) -> Path:
-    """A folder of the cache, whole or not there; several processes make it once."""
+def made_once(
+    cache: Path, name: str, contents: Sequence[str], make: Callable[[Path], None]
+) -> Path:
+    """Return a folder of the cache, whole or not there; several processes make it once."""
     key = hashlib.sha256("\n".join(contents).encode()).hexdigest()[:12]
     folder = (cache / "emulation" / f"{name}-{key}").absolute()
     if folder.exists():

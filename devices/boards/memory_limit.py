@@ -36,7 +36,7 @@ class MemoryLimits:
 
     def confined(self, limit_bytes: int) -> list[str]:
         """What a command is put behind so that it gets no more memory; past it, it is killed."""
-        _remove_stale(self.folder)
+        remove_stale(self.folder)
         _remove_at_exit(self.folder)
         return ["sh", "-ec", _CONFINE, "sh", str(self._group), str(limit_bytes)]
 
@@ -58,10 +58,10 @@ class MemoryLimits:
 
 @functools.cache
 def _remove_at_exit(folder: Path) -> None:
-    atexit.register(_remove_stale, folder)
+    atexit.register(remove_stale, folder)
 
 
-def _remove_stale(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove cgroups of this process and of those that are gone; one in use is not removed."""
     for group in folder.glob(f"{_NAME}-*-*"):
         owner = int(group.name.split("-")[-2])

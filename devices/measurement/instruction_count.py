@@ -59,8 +59,8 @@ def instructions(
                 for length, shorter in zip(lengths, (0, *lengths), strict=False)
                 if shorter < tokens
             )
-        counted = {length: _of_a_tweet(worker, executed, length) for length in lengths}
-        again = _of_a_tweet(worker, executed, lengths[0])
+        counted = {length: instructions_of_a_text(worker, executed, length) for length in lengths}
+        again = instructions_of_a_text(worker, executed, lengths[0])
         return InstructionCount(counted, abs(again / counted[lengths[0]] - 1))
 
 
@@ -73,7 +73,8 @@ class InstructionCount:
     spread: float
 
 
-def _of_a_tweet(worker: Worker, executed: Callable[[], int], length: int) -> int:
+def instructions_of_a_text(worker: Worker, executed: Callable[[], int], length: int) -> int:
+    """Return the instructions of a text that is ``length`` tokens long."""
     text = " ".join([_WORD] * (length - 2))  # framed by [CLS] and [SEP]
     # The first answer allocates; it is not counted.
     if (tokens := worker.classify([text]).tokens) != (length,):

@@ -24,7 +24,7 @@ _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 
 @tf.function(experimental_implements="embedding_matmul")
-def _embedding_lookup(table: Any, ids: Any) -> Any:
+def embedding_lookup(table: Any, ids: Any) -> Any:
     # The converter turns a function of this name into EMBEDDING_LOOKUP, whose table can be
     # quantized; the body is what runs everywhere else.
     return tf.gather(table, ids)
@@ -43,7 +43,7 @@ class Layers:
         """Rows of a large table: (tokens,) int32 → (tokens, width)."""
         with tf.name_scope(name):
             table = tf.convert_to_tensor(self.weights[f"{name}.weight"])
-            return _embedding_lookup(table, ids)
+            return embedding_lookup(table, ids)
 
     def positions(self, name: str, mask: Any, first: int = 0) -> Any:
         """Rows of a position table: (tokens,) int32 mask → (tokens, width).

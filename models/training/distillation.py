@@ -153,14 +153,16 @@ class Distillation(torch.nn.Module):
                 )
                 for teacher, pieces in zip(self._teachers, self.pieces, strict=True)
             ]
-        loss = self._outputs(answer.logits, [target.logits for target in targets], labels)
+        loss = self.output_loss(answer.logits, [target.logits for target in targets], labels)
         if self.hidden_weight:
             loss = loss + self.hidden_weight * self._hidden(
                 answer.hidden_states, targets[0].hidden_states, attention_mask
             )
         return {"loss": loss, "logits": answer.logits}
 
-    def _outputs(self, logits: Any, targets: Sequence[Any], labels: Any) -> Any:
+    def output_loss(self, logits: Any, targets: Sequence[Any], labels: Any) -> Any:
+        """Return the loss of logits against the teachers' (float32, n x classes each) and the
+        labels (int64, n)."""
         t = self.temperature
         taught = torch.stack([F.softmax(target / t, -1) for target in targets]).mean(0)
         soft = F.kl_div(F.log_softmax(logits / t, -1), taught, reduction="batchmean")

@@ -93,14 +93,14 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
     names = splits.train.label_names
     found = locate(checkpoint)
     set_seed(hp.seed)
-    tokenizer, config = _tokenizer(found), _config(found)
+    tokenizer, config = open_tokenizer(found), _config(found)
     if _has_head(config) and _label_names(config) != names:
         raise CheckpointError(
             f"{checkpoint}: its head tells {_label_names(config)}, the texts {names}; start from "
             "the encoder that it was made of, or name and order the classes alike in config.json "
             "and the texts"
         )
-    model = _model(
+    model = open_model(
         found,
         tokenizer,
         new=("classifier.", "pooler."),
@@ -111,9 +111,9 @@ def finetune(checkpoint: str, splits: Splits, out: Path, hp: Hyperparameters) ->
     provenance = _provenance(hp, [found.said], "checkpoint")
     for name in _OF_DISTILLATION:
         del provenance["hyperparameters"][name]
-    with _alone(out):
+    with training_lock(out):
         start = {"checkpoint": _content(found)}
-        _run(_trainer(model, tokenizer, splits, out, hp), out, start, hp, splits)
+        run_training(make_trainer(model, tokenizer, splits, out, hp), out, start, hp, splits)
         return _finish(model, tokenizer, splits, out, provenance)
 
 
@@ -154,14 +154,14 @@ def distill(
     set_seed(hp.seed)
     for found in sources:
         _require_labels(found, names, "fine-tune the teacher on these texts first")
-    tokenizers = [_tokenizer(found) for found in sources]
-    models = [_model(*teacher) for teacher in zip(sources, tokenizers, strict=True)]
+    tokenizers = [open_tokenizer(found) for found in sources]
+    models = [open_model(*teacher) for teacher in zip(sources, tokenizers, strict=True)]
     if student:
         known = locate(student)
         start["student"], provenance["student"] = _content(known), _short(known.said)
-        own = _tokenizer(known)
+        own = open_tokenizer(known)
         _require_labels(known, names, "distill into a student that learned these classes")
-        learner = _model(known, own)
+        learner = open_model(known, own)
     else:
         learner, own = fresh_mobilebert(models[0], names, hp.layers), tokenizers[0]
     if hp.vocabulary:
@@ -180,8 +180,8 @@ def distill(
         temperature=hp.temperature,
         hidden_weight=hp.hidden_weight,
     )
-    with _alone(out):
-        trainer = _trainer(model, own, splits, out, hp)
+    with training_lock(out):
+        trainer = make_trainer(model, own, splits, out, hp)
         if unlabeled:
             start["unlabeled"] = provenance["unlabeled"] = unlabeled.description
             more = _tokens(unlabeled.texts, [UNLABELED] * len(unlabeled.texts), own)
@@ -191,7 +191,7 @@ def distill(
             trainer.data_collator = AugmentingCollator(
                 trainer.data_collator, model, table, hp.varied_share
             )
-        _run(trainer, out, start, hp, splits)
+        run_training(trainer, out, start, hp, splits)
         share = adjust_logits_for_class_prior(
             learner, own, splits, list(zip(models, tokenizers, strict=True))
         )
@@ -261,8 +261,12 @@ def _config(found: Source) -> Any:
         return AutoConfig.from_pretrained(found.path)
 
 
-def _tokenizer(found: Source) -> Any:
-    """Its tokenizer; without these files transformers would make one that knows no word."""
+def open_tokenizer(found: Source) -> Any:
+    """Return its tokenizer.
+
+    Raises:
+        CheckpointError: it has none of the files; transformers would make one that knows no word.
+    """
     if not any((found.path / name).is_file() for name in TOKENIZERS):
         raise CheckpointError(
             f"{found.said}: no tokenizer.json and no vocab.txt; it needs one of "
@@ -272,7 +276,7 @@ def _tokenizer(found: Source) -> Any:
         return AutoTokenizer.from_pretrained(found.path)
 
 
-def _model(
+def open_model(
     found: Source,
     tokenizer: Any,
     new: tuple[str, ...] = (),
@@ -280,7 +284,7 @@ def _model(
     may_be_short: bool = False,
     **config: Any,
 ) -> Any:
-    """Its classifier in float32; parameters whose names contain one of ``new`` may be missing.
+    """Return its classifier in float32; parameters named with one of ``new`` may be missing.
 
     ``may_be_short``: whether it may have fewer positions than `MAX_TOKENS`.
 
@@ -346,7 +350,10 @@ def record(model: Any, tokenizer: Any, dataset: Dataset) -> list[list[float]]:
     return [logits[i] for i in range(len(dataset))]
 
 
-def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperparameters) -> Trainer:
+def make_trainer(
+    model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperparameters
+) -> Trainer:
+    """Return what trains a classifier on the train split, with its checkpoints below ``out``."""
     args = TrainingArguments(
         output_dir=str(out / "training"),
         num_train_epochs=hp.epochs,
@@ -358,7 +365,7 @@ def _trainer(model: Any, tokenizer: Any, splits: Splits, out: Path, hp: Hyperpar
         max_grad_norm=1.0,
         lr_scheduler_type="linear",
         use_cpu=not torch.accelerator.is_available(),  # else bf16 is refused where there is no GPU
-        bf16=_bfloat16_is_fast(),
+        bf16=bfloat16_is_fast(),
         train_sampling_strategy="group_by_length",
         eval_strategy="steps",
         eval_steps=400,
@@ -435,8 +442,8 @@ def _metrics(predicted: Any) -> dict[str, float]:
     }
 
 
-def _bfloat16_is_fast() -> bool:
-    """Whether this machine multiplies bfloat16 natively (elsewhere it is many times slower)."""
+def bfloat16_is_fast() -> bool:
+    """Return whether this machine multiplies bfloat16 natively; others are many times slower."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     cpu = Path("/proc/cpuinfo")
@@ -444,7 +451,7 @@ def _bfloat16_is_fast() -> bool:
     return not flags.isdisjoint({"amx_bf16", "avx512_bf16"})
 
 
-def _run(
+def run_training(
     trainer: Any, out: Path, start: dict[str, str], hp: Hyperparameters, splits: Splits
 ) -> None:
     """Train, going on from the newest training checkpoint that was written whole.
@@ -452,7 +459,7 @@ def _run(
     Raises:
         CheckpointError: what is there was trained from something else; epochs alone may differ.
     """
-    whole = _whole(out)
+    whole = training_checkpoints(out)
     begun = out / "training" / "begun.json"
     inputs = {**start, **asdict(hp), "train": splits.train.checksum()}
     del inputs["epochs"]
@@ -481,8 +488,8 @@ def _run(
         trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
 
 
-def _whole(out: Path) -> list[Path]:
-    """The training checkpoints that were written whole, oldest first: `Trainer` writes
+def training_checkpoints(out: Path) -> list[Path]:
+    """Return the training checkpoints that were written whole, oldest first: `Trainer` writes
     ``trainer_state.json`` last, and a power cut may still lose the end of what was before it."""
     whole = []
     for folder in (out / "training").glob("checkpoint-*"):
@@ -498,8 +505,8 @@ def _whole(out: Path) -> list[Path]:
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """While no other run trains into ``out``: each would delete what the other is writing.
+def training_lock(out: Path) -> Iterator[None]:
+    """Keep other runs from training into ``out``: each would delete what the other is writing.
 
     Raises:
         SaveError: another does, or nothing can be written there.
@@ -530,7 +537,7 @@ def _saving(out: Path) -> Iterator[None]:
             said = "PyTorch could not write the whole of a file"
         elif not getattr(error, "errno", None) and "while serializing" not in said:
             raise
-        whole = _whole(out)
+        whole = training_checkpoints(out)
         disk = next(path for path in (out, *out.absolute().parents) if path.exists())
         raise SaveError(
             f"{out}: cannot be written to ({said}; {shutil.disk_usage(disk).free / 1e6:.0f} MB are "
@@ -644,8 +651,8 @@ def record_checkpoint(checkpoint: str, splits: Splits, out: Path | None = None) 
                 for file in found.path.glob(pattern):
                     shutil.copyfile(file, temporary / file.name)
         else:
-            tokenizer = _tokenizer(found)
-            _model(found, tokenizer, may_be_short=True).save_pretrained(temporary)
+            tokenizer = open_tokenizer(found)
+            open_model(found, tokenizer, may_be_short=True).save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
         return _record_outputs(temporary, out.resolve().name, splits, provenance)
 
@@ -656,8 +663,8 @@ def _record_outputs(
     """Answer the evaluation texts with the checkpoint as written, and write
     ``reference_outputs.json``."""
     found = Source(folder, str(folder), from_hub=False)
-    tokenizer = _tokenizer(found)
-    model = _model(found, tokenizer, may_be_short=True)
+    tokenizer = open_tokenizer(found)
+    model = open_model(found, tokenizer, may_be_short=True)
     logits = record(model, tokenizer, splits.evaluation)
     if not all(map(math.isfinite, (x for row in logits for x in row))):
         raise CheckpointError(f"{name}: it answers with what is no number; train it again")

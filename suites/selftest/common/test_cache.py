@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Callable
+from multiprocessing.synchronize import Semaphore
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+from filelock import FileLock, Timeout
 
 from common.cache import Artifact, Cache, locked_folder
 
@@ -82,28 +85,44 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "building").iterdir() if path.is_dir()]
 
 
-def _build_slowly(root: str, log: str) -> None:
+MOST_SECONDS = 300.0  # reached only where a build is not waited for
+
+
+def _build_while_another_waits(root: Path, log: Path, waiting: Semaphore) -> None:
+    """Build two folders, each of them not before another process has found its lock taken."""
+
+    class Lock(FileLock):
+        def acquire(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().acquire(blocking=False)
+            except Timeout:
+                waiting.release()
+                return super().acquire(*args, **kwargs)
+
     def build(folder: Path) -> None:
-        with Path(log).open("a") as file:
+        with log.open("a") as file:
             file.write("built\n")
-        time.sleep(0.3)
+        assert waiting.acquire(timeout=MOST_SECONDS)
         _write(folder)
 
-    _get(Cache(Path(root)), build)
-    locked_folder(Path(root) / "folder", build)
+    with mock.patch("common.cache.FileLock", Lock):
+        _get(Cache(root), build)
+        locked_folder(root / "folder", build)
 
 
 def test_two_processes_build_once(tmp_path: Path) -> None:
     log = tmp_path / "log"
     context = multiprocessing.get_context("spawn")
+    asked = (tmp_path / "cache_dir", log, context.Semaphore(0))
     workers = [
-        context.Process(target=_build_slowly, args=(str(tmp_path / "cache_dir"), str(log)))
+        context.Process(target=_build_while_another_waits, args=asked, daemon=True)
         for _ in range(2)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(3 * MOST_SECONDS)
+    assert [worker.exitcode for worker in workers] == [0, 0]
     assert log.read_text() == "built\n" * 2
 
 

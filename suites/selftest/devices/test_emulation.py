@@ -110,22 +110,22 @@ def test_what_was_interrupted_is_made_anew_and_what_is_there_is_kept(tmp_path: P
 
     for _ in range(2):
         with pytest.raises(ProvisionError):
-            emulation._made(tmp_path, "thing", ["1"], fail)
-    folder = emulation._made(tmp_path, "thing", ["1"], make)
+            emulation.made_once(tmp_path, "thing", ["1"], fail)
+    folder = emulation.made_once(tmp_path, "thing", ["1"], make)
     assert [path.name for path in folder.iterdir()] == ["whole"]
-    assert emulation._made(tmp_path, "thing", ["1"], fail) == folder
-    assert emulation._made(tmp_path, "thing", ["2"], make) != folder
+    assert emulation.made_once(tmp_path, "thing", ["1"], fail) == folder
+    assert emulation.made_once(tmp_path, "thing", ["2"], make) != folder
 
 
 def test_two_processes_make_it_once(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        folders = pool.starmap_async(_make_slowly, [(tmp_path,)] * 2).get(timeout=60)
+        folders = pool.starmap_async(_make_slowly, [(tmp_path,)] * 2).get(timeout=600)
     assert len(set(folders)) == 1
     assert (folders[0] / "log").read_text() == "made\n"
 
 
 def _make_slowly(cache: Path) -> Path:
-    return emulation._made(cache, "thing", ["slow"], _append)
+    return emulation.made_once(cache, "thing", ["slow"], _append)
 
 
 def _append(folder: Path) -> None:
@@ -199,14 +199,14 @@ def test_the_guard_of_an_emulated_runner_sees_what_is_tried(
         "try:\n    socket.create_connection(('127.0.0.1', 9), 1)\n"
         "except OSError as error: print(error.errno)\n"
     )
-    command = emulation._bare(pi4.profile, cache.root)
+    command = emulation.bare_command(pi4.profile, cache.root)
     permitted = subprocess.run(["unshare", "-rn", "true"], check=False).returncode == 0
     isolate = ["unshare", "-rn"] if permitted else []
     done = subprocess.run(
         [*isolate, *command, "-B", "-c", attempt, str(tmp_path / "file")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=True,
     )
     assert done.stdout.split() == ["SIGXFSZ", "27", "101" if isolate else "111"]
@@ -287,14 +287,14 @@ def take(limits: MemoryLimits, megabytes: int) -> int:
     """How a process ends that takes so much memory where 80 MB are the limit."""
     ask = [sys.executable, "-c", f"b'x' * {megabytes}_000_000"]
     command = [*limits.confined(80_000_000), *ask]
-    return subprocess.run(command, check=False, timeout=60).returncode
+    return subprocess.run(command, check=False, timeout=600).returncode
 
 
 def test_a_process_gets_no_more_memory_than_its_limit(limits: MemoryLimits) -> None:
     assert take(limits, 40) == 0
     assert take(limits, 160) == -9
-    memory_limit._remove_stale(limits.folder)
-    assert not list(limits.folder.glob(f"{memory_limit._NAME}-{os.getpid()}-*"))
+    memory_limit.remove_stale(limits.folder)
+    assert not list(limits.folder.glob(f"*-{os.getpid()}-*"))
 
 
 def test_a_mode_that_does_not_fit_the_board_fails_there(
@@ -382,7 +382,10 @@ def test_a_tweet_is_not_charged_for_its_request_nor_for_the_first_answer() -> No
                 executed += 1_000_000 if asked else 9_000_000
                 asked += 1
 
-    assert instruction_count._of_a_tweet(cast(Worker, Stub()), lambda: executed, 24) == 1_000_000
+    assert (
+        instruction_count.instructions_of_a_text(cast(Worker, Stub()), lambda: executed, 24)
+        == 1_000_000
+    )
     assert asked == 2
 
 

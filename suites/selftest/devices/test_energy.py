@@ -192,27 +192,23 @@ def _timings(**more: Any) -> Timings:
     return Timings(seconds, seconds, 4.0, 4.0, 5.0, 0.1, 0.4, ended=110.0, **more)
 
 
-def _config(power_log: Path | None = None) -> Any:
-    return SimpleNamespace(getoption={"power_log": power_log}.get)
-
-
 def test_joules_are_shared_out_over_the_queries(tmp_path: Path) -> None:
     board: Any = SimpleNamespace(meter=lay_out(tmp_path, INA))
     timings = _timings(readings=((0.0, ("3000000",)), (5.0, ("3000000",))))
-    found = measurement._energy(board, timings, _config())
+    found = measurement.energy_of(board, timings, None)
     assert (found.joules, found.source) == (pytest.approx(1.5), "hwmon, ina219")
     # What is plugged in between counts, whatever the board says of itself.
     path = log(tmp_path / "log.csv", [(100 + n, 5.0) for n in range(20)])
-    found = measurement._energy(board, timings, _config(path))
+    found = measurement.energy_of(board, timings, path)
     assert (found.joules, found.source) == (pytest.approx(2.5), "an external meter's log, log.csv")
 
 
 def test_energy_that_is_not_measured_is_said_not_to_be(tmp_path: Path) -> None:
     board: Any = SimpleNamespace(meter=None)
-    found = measurement._energy(board, _timings(), _config())
+    found = measurement.energy_of(board, _timings(), None)
     assert found.joules is None
     assert found.source.startswith("not measured here")
     path = log(tmp_path / "old.csv", [(n, 5.0) for n in range(20)])
-    found = measurement._energy(board, _timings(), _config(path))
+    found = measurement.energy_of(board, _timings(), path)
     assert found.joules is None
     assert "no sample" in (found.fault or "")

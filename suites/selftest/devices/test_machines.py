@@ -321,8 +321,8 @@ def test_a_machine_that_tells_nothing_is_not_taken_for_idle(tmp_path: Path) -> N
     assert "cannot be read" in (verdict(state, state, worker_cpu_s=0) or "")
 
 
-def test_own_work_is_not_counted_against_the_machine() -> None:
-    now = snapshot()
+def test_own_work_is_not_counted_against_the_machine(pi: Path) -> None:
+    now = snapshot(reader(pi))
     later = replace(now, busy_s=now.busy_s + 5, total_s=now.total_s + 10, own_s=now.own_s + 2)
     assert verdict(now, later, worker_cpu_s=3.0) is None
     assert verdict(now, later, worker_cpu_s=0.0) is not None

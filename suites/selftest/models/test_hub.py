@@ -105,7 +105,7 @@ def _run(script: str, jobs: dict[str, object], place: Path, **variables: str) ->
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert run.returncode == 0, run.stderr
@@ -156,7 +156,7 @@ def test_a_hub_id_is_fine_tuned_at_the_revision_asked_for(said: Said, workplace:
     assert made.config["vocab_size"] == 73, "that is not the encoder of revision v1"
     provenance = made.reference_outputs().provenance
     assert provenance["checkpoint"] == f"org/encoder@{commit('org/encoder', 'v1')}"
-    assert "models finetune org/encoder@v1" in provenance["command"]
+    assert "fit.py finetune org/encoder@v1" in provenance["command"]
 
 
 def test_a_download_that_breaks_off_once_goes_on(said: Said, server: Hub) -> None:

@@ -129,7 +129,7 @@ def test_a_training_checkpoint_that_lost_its_end_is_passed_over(
 ) -> None:
     """As a power cut leaves it; the one before it is whole."""
     out = Path(shutil.copytree(tuned, tmp_path / "out"))
-    newest = train._whole(out)[-1]
+    newest = train.training_checkpoints(out)[-1]
     lost = Path(shutil.copytree(newest, newest.with_name("checkpoint-77777")))
     content = (lost / file).read_bytes()
     (lost / file).write_bytes(content[:-100])
@@ -155,7 +155,7 @@ def test_killed_half_way_it_ends_as_if_it_had_not_been(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The optimizer, the rate, the chance and the texts still to come are where they were."""
-    often, trainer = train.TrainingArguments, train._trainer
+    often, trainer = train.TrainingArguments, train.make_trainer
     monkeypatch.setattr(
         train, "TrainingArguments", lambda **given: often(**{**given, "save_steps": 2})
     )
@@ -167,7 +167,7 @@ def test_killed_half_way_it_ends_as_if_it_had_not_been(
             made.add_callback(_Killed())
             return made
 
-        patched.setattr(train, "_trainer", killed)
+        patched.setattr(train, "make_trainer", killed)
         with pytest.raises(KeyboardInterrupt):
             train.finetune(encoder, splits, tmp_path / "cut", HP)
     assert not (tmp_path / "cut" / "model.safetensors").exists()
@@ -186,7 +186,7 @@ def test_two_runs_do_not_train_into_one_folder(
     encoder: str, splits: Splits, tmp_path: Path
 ) -> None:
     with (
-        train._alone(tmp_path / "out"),
+        train.training_lock(tmp_path / "out"),
         pytest.raises(SaveError, match="another run trains into it; wait for it"),
     ):
         train.finetune(encoder, splits, tmp_path / "out", HP)
@@ -201,7 +201,7 @@ def test_a_training_that_diverged_replaces_nothing(
     def diverged(trainer: Any, *_: Any) -> None:
         trainer.model.classifier.weight.data[0, 0] = 1e6  # no number of half precision
 
-    monkeypatch.setattr(train, "_run", diverged)
+    monkeypatch.setattr(train, "run_training", diverged)
     with pytest.raises(CheckpointError, match=r"diverged \(classifier\.weight .* lower --learning"):
         train.finetune(encoder, splits, out, HP)
     assert file_sha256(out / "model.safetensors") == before
@@ -328,11 +328,11 @@ def test_the_rare_are_heeded_for_what_it_costs_the_others(
 def test_bfloat16_asks_for_no_gpu(
     tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "_bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(train, "bfloat16_is_fast", lambda: True)
     found = locate(str(tuned))
-    tokenizer = train._tokenizer(found)
-    trainer = train._trainer(
-        train._model(found, tokenizer), tokenizer, splits, tmp_path / "out", HP
+    tokenizer = train.open_tokenizer(found)
+    trainer = train.make_trainer(
+        train.open_model(found, tokenizer), tokenizer, splits, tmp_path / "out", HP
     )
     assert trainer.args.bf16
 
@@ -434,7 +434,7 @@ def test_an_edited_card_is_recorded_again(tuned: Path, splits: Splits, tmp_path:
 
 def test_a_student_of_a_teacher_with_a_narrower_embedding(tuned: Path) -> None:
     """It begins with as many components as there are."""
-    teacher = train._model(found := locate(str(tuned)), train._tokenizer(found))
+    teacher = train.open_model(found := locate(str(tuned)), train.open_tokenizer(found))
     student = distillation.fresh_mobilebert(teacher, NAMES, 2)
     known = teacher.get_input_embeddings().weight.detach()
     table = student.get_input_embeddings().weight.detach()
@@ -649,7 +649,7 @@ def _mobilebert(folder: Path, teacher: Path, layers: int) -> Path:
 
 
 def _of_depth(folder: Path, layers: int) -> Any:
-    model = train._model(locate(str(folder)), [])
+    model = train.open_model(locate(str(folder)), [])
     distillation.resize_depth(model, layers)
     return model.eval()
 
@@ -713,8 +713,8 @@ def test_several_teachers_answer_with_the_mean_of_their_probabilities(tuned: Pat
 def test_hidden_states_and_labels_teach_as_documented(tuned: Path, tmp_path: Path) -> None:
     """Each of the teacher's layers, normalised, is met by the student's of the same depth, at real
     tokens alone; the labels count half."""
-    teacher = train._model(locate(str(tuned)), [])
-    student = train._model(locate(str(_mobilebert(tmp_path / "student", tuned, 4))), [])
+    teacher = train.open_model(locate(str(tuned)), [])
+    student = train.open_model(locate(str(_mobilebert(tmp_path / "student", tuned, 4))), [])
     model = distillation.Distillation(
         student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
     )
@@ -745,8 +745,8 @@ def test_hidden_states_and_labels_teach_as_documented(tuned: Path, tmp_path: Pat
 
 def test_teachers_go_where_the_student_goes(tuned: Path, tmp_path: Path) -> None:
     """To a GPU, say; the device "meta" is one that every machine has."""
-    teacher = train._model(locate(str(tuned)), [])
-    student = train._model(locate(str(_mobilebert(tmp_path / "student", tuned, 2))), [])
+    teacher = train.open_model(locate(str(tuned)), [])
+    student = train.open_model(locate(str(_mobilebert(tmp_path / "student", tuned, 2))), [])
     model = distillation.Distillation(
         student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
     ).to("meta")
@@ -761,7 +761,9 @@ def test_a_table_padded_for_speed_is_cut_to_the_words(
     tuned: Path, splits: Splits, tmp_path: Path
 ) -> None:
     """Else the judge, who counts both, would refuse the student after hours."""
-    teacher = train._model(locate(str(tuned)), tokenizer := train._tokenizer(locate(str(tuned))))
+    teacher = train.open_model(
+        locate(str(tuned)), tokenizer := train.open_tokenizer(locate(str(tuned)))
+    )
     teacher.resize_token_embeddings(80)
     teacher.save_pretrained(tmp_path / "teacher")
     tokenizer.save_pretrained(tmp_path / "teacher")
@@ -904,13 +906,13 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
         return status, said.out + said.err
 
     labels: list[int] = []
-    outputs = distillation.Distillation._outputs
+    outputs = distillation.Distillation.output_loss
 
     def spied(self: Any, logits: Any, target: Any, of: Any) -> Any:
         labels.extend(of.tolist())
         return outputs(self, logits, target, of)
 
-    monkeypatch.setattr(distillation.Distillation, "_outputs", spied)
+    monkeypatch.setattr(distillation.Distillation, "output_loss", spied)
     status, said = run(more, "1")
     assert status == 0, said
     reference_outputs = ReferenceOutputs.load(tmp_path / "out" / "reference_outputs.json")

@@ -70,7 +70,7 @@ def test_an_operator_that_is_too_new_is_refused_at_load(
     import tensorflow as tf
 
     # The int8 lookup is too new as well, and would be named first.
-    monkeypatch.setattr("models.tflite.layers._embedding_lookup", tf.gather)
+    monkeypatch.setattr("models.tflite.layers.embedding_lookup", tf.gather)
     source = saved_model(_first_layer(checkpoint, tmp_path), Cache(tmp_path / "cache_dir"))
     converter = tf.lite.TFLiteConverter.from_saved_model(
         str(source.path / "saved_model"), signature_keys=["tokens_24"]
