@@ -23,8 +23,8 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -72,6 +72,15 @@ class Splits:
             counts = ", ".join(f"{count} {label}" for label, count in part.counts().items())
             described[name] = f"{len(part)} texts ({counts}), sha256 {part.checksum()}"
         return described
+
+    def reordered(self, names: Sequence[str]) -> Splits:
+        """Return the same splits with the classes named and ordered as ``names``.
+
+        Raises:
+            DatasetError: ``names`` are other classes.
+        """
+        parts: dict[str, Any] = {name: getattr(self, name).reordered(names) for name in SHARES}
+        return replace(self, **parts)
 
     def is_train_of(self, provenance: Mapping[str, Any]) -> bool:
         """Return whether reference outputs' provenance says that these texts were learned from.
