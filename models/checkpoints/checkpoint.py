@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from common.checksum import file_sha256
 from models.architectures import architecture_of, positions, with_defaults
-from models.checkpoints import weights
+from models.checkpoints import hub, weights
 from models.checkpoints.hub import Source, locate
-from models.checkpoints.reference_outputs import ReferenceOutputs
+from models.checkpoints.reference_outputs import ReferenceOutputs, digest
 from models.errors import CheckpointError
 
 # The longest signature; what is longer is cut off, and counted.
@@ -228,6 +229,15 @@ def _label_names(
             f"--labels {letters}"
         )
     return names
+
+
+def content(found: Source) -> str:
+    """Return what identifies a checkpoint: of a hub's the commit, else a SHA-256 of its files."""
+    if found.from_hub:
+        return found.said
+    names = {file.name for each in (*hub.FILES, *hub.PICKLED) for file in found.path.glob(each)}
+    names.discard("reference_outputs.json")
+    return digest({name: file_sha256(found.path / name) for name in sorted(names)})
 
 
 def parameter_count(config: Mapping[str, Any]) -> int:

@@ -16,6 +16,7 @@ from transformers import set_seed
 
 from data.splits import Splits
 from data.unlabeled import UnlabeledTexts
+from models.checkpoints.checkpoint import content
 from models.checkpoints.hub import Source, locate
 from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.errors import CheckpointError
@@ -65,7 +66,7 @@ def distill(
     """
     sources = [locate(teacher) for teacher in teachers]
     provenance = provenance_of(hp, [found.said for found in sources], "teacher")
-    start = {"teacher": " ".join(map(loading.content, sources))}
+    start = {"teacher": " ".join(map(content, sources))}
     set_seed(hp.seed)
     advice = "fine-tune the teacher on these texts first"
     splits = loading.reordered(splits, sources[0], advice)
@@ -76,7 +77,7 @@ def distill(
     models = [loading.read_classifier(*pair) for pair in zip(sources, tokenizers, strict=True)]
     if student:
         known = locate(student)
-        start["student"], provenance["student"] = loading.content(known), short(known.said)
+        start["student"], provenance["student"] = content(known), short(known.said)
         own = loading.read_tokenizer(known)
         advice = "distill into a student that learned these classes"
         _require_order(loading.reordered(splits, known, advice), names, known)

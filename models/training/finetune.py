@@ -12,6 +12,7 @@ from pathlib import Path
 from transformers import TrainerCallback, set_seed
 
 from data.splits import Splits
+from models.checkpoints.checkpoint import content
 from models.checkpoints.hub import locate
 from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.training import checkpointing, loading
@@ -63,5 +64,5 @@ def finetune(
         del provenance["hyperparameters"][name]
     with checkpointing.locked(out):
         trainer = make_trainer(model, tokenizer, splits, out, hp, callbacks=callbacks)
-        checkpointing.train(trainer, out, {"checkpoint": loading.content(found)}, hp, splits)
+        checkpointing.train(trainer, out, {"checkpoint": content(found)}, hp, splits)
         return save_with_outputs(model, tokenizer, splits, out, provenance)

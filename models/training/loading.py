@@ -13,14 +13,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from common.checksum import file_sha256
 from data.dataset import DatasetError
 from data.splits import Splits
 from models.architectures import architecture_of, architectures, positions, with_defaults
 from models.checkpoints import weights
 from models.checkpoints.checkpoint import MAX_TOKENS, class_names, has_head
-from models.checkpoints.hub import FILES, PICKLED, TOKENIZERS, Source
-from models.checkpoints.reference_outputs import digest
+from models.checkpoints.hub import TOKENIZERS, Source
 from models.errors import CheckpointError
 
 
@@ -138,15 +136,6 @@ def reordered(splits: Splits, found: Source, advice: str) -> Splits:
             f"{theirs}; {advice}, or name the texts' classes as its own with the option labels= "
             "of --dataset"
         ) from None
-
-
-def content(found: Source) -> str:
-    """Return what identifies a checkpoint: of a hub's the commit, else a SHA-256 of its files."""
-    if found.from_hub:
-        return found.said
-    names = {file.name for each in (*FILES, *PICKLED) for file in found.path.glob(each)}
-    names.discard("reference_outputs.json")
-    return digest({name: file_sha256(found.path / name) for name in sorted(names)})
 
 
 @contextmanager
