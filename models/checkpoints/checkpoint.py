@@ -192,7 +192,9 @@ def has_head(path: Path, config: Mapping[str, Any]) -> bool:
         return True
     if any("For" in name for name in architectures):
         return False
-    # A name of the author's own says nothing; then the weights tell.
+    # A name of the author's own says nothing; then the weights tell, or else the classes.
+    if not weights.files(path):
+        return bool(config.get("id2label"))
     try:
         architecture = architecture_of(config)
         shapes = architecture.parameter_shapes(

@@ -156,7 +156,7 @@ def test_a_hub_id_is_fine_tuned_at_the_revision_asked_for(said: Said, workplace:
     assert made.config["vocab_size"] == 73, "that is not the encoder of revision v1"
     provenance = made.reference_outputs().provenance
     assert provenance["checkpoint"] == f"org/encoder@{commit('org/encoder', 'v1')}"
-    assert "models finetune org/encoder@v1" in provenance["command"]
+    assert "fit.py finetune org/encoder@v1" in provenance["command"]
 
 
 def test_a_download_that_breaks_off_once_goes_on(said: Said, server: Hub) -> None:
