@@ -79,8 +79,9 @@ class Splits:
         Raises:
             DatasetError: ``names`` are other classes.
         """
-        parts: dict[str, Any] = {name: getattr(self, name).reordered(names) for name in SHARES}
-        return replace(self, **parts)
+        if self.evaluation.label_names == tuple(names):
+            return self
+        return replace(self, **{name: getattr(self, name).reordered(names) for name in SHARES})
 
     def is_train_of(self, provenance: Mapping[str, Any]) -> bool:
         """Return whether reference outputs' provenance says that these texts were learned from.

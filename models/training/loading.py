@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from data.dataset import DatasetError
@@ -64,14 +67,15 @@ def read_classifier(
         )
     missing = sorted(n for n in info["missing_keys"] if not any(part in n for part in new))
     settings = with_defaults(model.config.to_dict())
-    if missing and weights.files(found.path) and settings["model_type"] in architectures():
+    if missing and settings["model_type"] in architectures():
         # Names that a wrapper made of transformers' own: read as they are judged.
         architecture = architecture_of(settings)
         shapes = architecture.parameter_shapes(settings)
-        if weights.names(found.path, shapes, architecture.BASE) >= shapes.keys():
-            read = weights.read(found.path, shapes, architecture.BASE)
-            model.load_state_dict({n: torch.tensor(v) for n, v in read.items()}, strict=False)
-            missing = []
+        with _reading(found), _in_safetensors(found.path) as folder:
+            if weights.names(folder, shapes, architecture.BASE) >= shapes.keys():
+                read = weights.read(folder, shapes, architecture.BASE)
+                model.load_state_dict({n: torch.tensor(v) for n, v in read.items()}, strict=False)
+                missing = []
     if missing:
         raise CheckpointError(
             f"{found.said}: its weights have no {missing[0]}, which config.json promises "
@@ -136,6 +140,21 @@ def reordered(splits: Splits, found: Source, advice: str) -> Splits:
             f"{theirs}; {advice}, or name the texts' classes as its own with the option labels= "
             "of --dataset"
         ) from None
+
+
+@contextmanager
+def _in_safetensors(folder: Path) -> Iterator[Path]:
+    """Give a folder with a checkpoint's weights as safetensors: its own, or a temporary one."""
+    if weights.files(folder):
+        yield folder
+        return
+    tensors = {}
+    for file in sorted(folder.glob("pytorch_model*.bin")):
+        tensors |= torch.load(file, map_location="cpu", weights_only=True)
+    with TemporaryDirectory() as temporary:
+        own = {name: x.clone() for name, x in tensors.items() if isinstance(x, torch.Tensor)}
+        save_file(own, Path(temporary) / weights.FILE)
+        yield Path(temporary)
 
 
 @contextmanager

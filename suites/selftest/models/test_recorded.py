@@ -114,6 +114,13 @@ def _pickled(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def _wrapped(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    save_file({f"module.{n}": x for n, x in tensors.items()}, folder / "model.safetensors")
+
+
 def _vocabulary_alone(folder: Path) -> None:
     words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     (folder / "vocab.txt").write_text("\n".join(sorted(words, key=words.__getitem__)) + "\n")
@@ -127,7 +134,12 @@ def _own_name(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "edits",
-    [(_pickled,), (_vocabulary_alone,), (_pickled, _own_name), (_pickled, _vocabulary_alone)],
+    [
+        (_pickled,),
+        (_vocabulary_alone,),
+        (_pickled, _own_name),
+        (_wrapped, _pickled, _vocabulary_alone),
+    ],
 )
 def test_what_is_not_laid_out_as_it_is_judged_is_so_in_the_copy(
     edits: tuple[Callable[[Path], None], ...], folder: Path, splits: Splits, cache: Cache
