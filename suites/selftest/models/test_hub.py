@@ -200,7 +200,7 @@ def test_the_cache_serves_without_a_hub(offline: Said, workplace: Path) -> None:
         ("half", "broke off (RemoteProtocolError"),
         ("half", "run this again, files that arrived complete are kept"),
         ("no folder", "say where: python fit.py record org/judged@"),
-        ("no head", "no classification head; fine-tune it on these texts first"),
+        ("no head", "without a classification head can be trained, not judged"),
     ],
 )
 def test_what_the_hub_does_not_give_is_told(
