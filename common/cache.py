@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,10 +49,13 @@ class Cache:
     Attributes:
         root: the folder.
         sources: the folder whose modules are part of the keys: this project's.
+        building: entered with the kind of what is built, while it is built; then nothing is
+            printed of it.
     """
 
     root: Path
     sources: Path = imports.PROJECT
+    building: Callable[[str], AbstractContextManager[None]] | None = None
 
     def get_or_build(
         self,
@@ -83,7 +87,11 @@ class Cache:
 
         def build_with_manifest(folder: Path) -> None:
             started = time.monotonic()
-            build(folder)
+            if self.building and not quiet:
+                with self.building(kind):
+                    build(folder)
+            else:
+                build(folder)
             manifest = {
                 "inputs": inputs,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,7 +101,7 @@ class Cache:
                 },
             }
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-            if not quiet:
+            if not (quiet or self.building):
                 print(f"built {final} in {time.monotonic() - started:.0f} s", flush=True)
 
         final = self.root / "artifacts" / f"{kind}-{key}"

@@ -137,7 +137,6 @@ def assemble(metadata: RunMetadata, records: Iterable[Record]) -> VerdictFile:
 
 def merge(
     before: VerdictFile | None,
-    metadata: Mapping[str, Any],
     found: Mapping[str, Mapping[str, Any]],
     deselected: Sequence[dict[str, Any]],
 ) -> VerdictFile:
@@ -151,10 +150,10 @@ def merge(
         ReportError: the run metadata do not agree.
     """
     records: dict[str, Any] = {}
-    shared = dict(metadata)
+    shared: dict[str, Any] = {}
     if before:
         records = {record["nodeid"]: record for record in before["records"]}
-        shared = merged(dict(before["metadata"]), shared)
+        shared = dict(before["metadata"])
     for nodeid, record in found.items():
         own = dict(record)
         shared = merged(shared, own.pop("metadata", {}))

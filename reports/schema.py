@@ -107,6 +107,8 @@ class RunMetadata(TypedDict, total=False):
     weights_sha256: str
     dataset: str
     splits: dict[str, str]
+    notes: list[str]  # about boards: what is not judged there
+    caveat: str  # what the texts cannot show of this checkpoint
     accuracy_reference: str
     models: dict[str, ModelInfo]  # by role
     machine_info: Any  # text, or an object of texts

@@ -31,11 +31,17 @@ def terminal(data: VerdictFile, legend: bool = False) -> str:
         for record in data["records"]
         if record["target"] is None and record["verdict"] not in PASSING
     ]
+    parts += [_wrapped(note, "") for note in _notes(data)]
     imposed = {found["target"]["device"]: found["metrics"].get("memory_imposed") for found in shown}
     parts += [_wrapped(f"{device}: {how}", "") for device, how in imposed.items() if how]
     if legend and shown:
         parts.append(_wrapped(metrics.legend(), ""))
     return "\n\n".join([*parts, _wrapped(sentence(shown), "")])
+
+
+def _notes(data: VerdictFile) -> list[str]:
+    notes, caveat = data["metadata"].get("notes", []), data["metadata"].get("caveat")
+    return [*notes, *([f"caveat: {caveat}"] if caveat else [])]
 
 
 def _is_judged(found: TargetVerdict, data: VerdictFile) -> bool:
@@ -109,6 +115,7 @@ def metadata(data: VerdictFile) -> str:
 def markdown(data: VerdictFile) -> str:
     """Return the report: verdicts, a table for each section, every figure, every reason."""
     lines = ["# May I ship it?", "", _cell(metadata(data)), "", sentence(data["targets"]), ""]
+    lines += [line for note in _notes(data) for line in (_cell(note), "")]
     lines += ["## Verdicts", ""]
     verdicts = [
         [*aggregate.key(found["target"]), found["verdict"], "; ".join(found["reasons"])]

@@ -1,4 +1,4 @@
-"""Claim: the FlatBuffer is as small, and as quantized, as its mode promises.
+"""Claim: the model file is as small, and as quantized, as its mode promises.
 
 Bytes are those of the file. The size reference is BERT-large, whose bytes are counted from its
 configuration, on two bases that are never mixed: its weights (4 bytes a parameter) and its training
@@ -8,15 +8,10 @@ quantization; only the training checkpoint can be meant.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-from fixtures.matrix import Target
-from models.checkpoints.checkpoint import Checkpoint, parameter_count
-from models.contents import Contents, inspect
-from models.modes import MODES
+from fixtures.target import Target
+from models.checkpoints.checkpoint import parameter_count
 from models.size_reference import reference_bytes
 from reports.check import Check
 from reports.verdict import Estimate
@@ -24,16 +19,9 @@ from reports.verdict import Estimate
 PAPER_RATIO = 160
 
 
-@pytest.fixture
-def contents(target: Target, model_file_of: Callable[[Target], Path]) -> Contents:
-    """What is in the target's FlatBuffer, read from the file."""
-    return inspect(model_file_of(target))
-
-
-def test_size_is_what_the_mode_promises(
-    target: Target, contents: Contents, checkpoint: Checkpoint, check: Check
-) -> None:
+def test_size_is_what_the_mode_promises(target: Target, check: Check) -> None:
     """Bytes as a share of four bytes a parameter, from both sides: too small is a fault too."""
+    contents, checkpoint = target.contents, target.checkpoint
     reference = reference_bytes(len(checkpoint.label_names))
     check.metrics(
         size_bytes=contents.size_bytes,
@@ -42,31 +30,30 @@ def test_size_is_what_the_mode_promises(
         ratio_training_checkpoint=reference["training_checkpoint"] / contents.size_bytes,
         operators=list(contents.operators),
     )
-    # One that was brought alone says itself how many numbers it holds.
-    known = checkpoint.config
-    parameters = parameter_count(known) if known else contents.numbers
+    # A model file without its checkpoint says itself how many numbers it holds.
+    config = checkpoint.config
+    parameters = parameter_count(config) if config else contents.numbers
     share = contents.size_bytes / (4 * parameters)
-    least, most = MODES[target.mode].ratio
+    least, most = target.promises.ratio
     estimate = Estimate(share, "of float32 weights", "bytes of the file")
     check.at_most("size", estimate, most)
     check.at_least("size", estimate, least)
 
 
-def test_dtypes_are_what_the_mode_promises(
-    target: Target, contents: Contents, check: Check
-) -> None:
+def test_dtypes_are_what_the_mode_promises(target: Target, check: Check) -> None:
     """Every large constant, the embedding included, has the mode's dtype; so have activations."""
+    contents = target.contents
     check.metrics(dtypes={"weights": contents.large_weights, "activations": contents.activations})
-    faults = MODES[target.mode].dtype_faults(contents)
+    faults = target.promises.dtype_faults(contents)
     for what in ("weights", "activations"):
         check.holds(what, what not in faults, faults.get(what, f"{target.mode}'s own"))
 
 
 @pytest.mark.only(mode="dynamic_range")
 def test_160x_smaller_than_the_training_checkpoint_of_bert_large(
-    target: Target, contents: Contents, checkpoint: Checkpoint, check: Check
+    target: Target, check: Check
 ) -> None:
     """The paper's size claim, on the one basis on which it can hold."""
-    reference = reference_bytes(len(checkpoint.label_names))["training_checkpoint"]
-    estimate = Estimate(reference / contents.size_bytes, "x", "bytes of the file")
+    reference = reference_bytes(len(target.checkpoint.label_names))["training_checkpoint"]
+    estimate = Estimate(reference / target.contents.size_bytes, "x", "bytes of the file")
     check.at_least("size ratio to BERT-large's training checkpoint", estimate, PAPER_RATIO)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from common.checksum import file_sha256
 from data.dataset import Dataset
 from data.metrics import scores
 from models.checkpoints import weights
+from models.checkpoints.labels import match_labels
 from models.errors import ReferenceOutputsError
 
 SCHEMA = 2
@@ -147,6 +148,21 @@ class ReferenceOutputs:
                 f"reference outputs of {self.name}: they are of other texts ({self.dataset}, "
                 f"{len(self.logits)}) than {dataset.name} ({len(dataset)}); record them on these"
             )
+
+    def reordered(self, names: Sequence[str]) -> ReferenceOutputs:
+        """Return the same outputs with the classes named and ordered as ``names``.
+
+        Raises:
+            ReferenceOutputsError: ``names`` are other classes.
+        """
+        if self.label_names == tuple(names):
+            return self
+        order = match_labels(self.label_names, names)
+        if isinstance(order, str):
+            raise ReferenceOutputsError(f"reference outputs of {self.name}: {order}")
+        logits = tuple(tuple(row[i] for i in order) for row in self.logits)
+        predictions = tuple(row.index(max(row)) for row in logits)
+        return replace(self, label_names=tuple(names), logits=logits, predictions=predictions)
 
     def figures(self, dataset: Dataset) -> dict[str, Any]:
         """Return its name, parameters, bytes and `data.metrics.scores`.

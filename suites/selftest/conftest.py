@@ -1,8 +1,9 @@
-"""What the project's own tests of FlatBuffers ask: a few texts, on real runtimes."""
+"""Fixtures of the project's own tests: a few texts, on real runtimes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +11,18 @@ import pytest
 
 from common.cache import Cache
 from data.dataset import Dataset
-from devices.client import Outputs
+from devices.client import Outputs, Worker
 from devices.measurement.numerics import logit_spread
-from fixtures.matrix import Target
-from fixtures.target import OpenWorker
+from fixtures.run import Run
+from fixtures.target import TargetId
 from models import modes
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
 
 SAMPLES = 96
 
-Ask = Callable[[Target, Path], Outputs]
+Ask = Callable[[TargetId, Path], Outputs]
+BareWorker = Callable[[TargetId], AbstractContextManager[Worker]]
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +44,17 @@ def spread(reference_outputs: ReferenceOutputs) -> float:
 
 
 @pytest.fixture(scope="session")
-def ask(bare_worker: OpenWorker, checkpoint: Checkpoint, few: Dataset) -> Ask:
-    """What a FlatBuffer of the candidate answers to them on a target's runtime."""
+def bare_worker(run: Run) -> BareWorker:
+    """Open a worker on this machine with nothing loaded."""
+    return lambda target: run.bare_worker(run.boards[target.device], target.runtime)
 
-    def outputs(target: Target, path: Path) -> Outputs:
-        with bare_worker(target) as worker:
-            worker.load(path, checkpoint.tokenizer, checkpoint.label_names, target.runtime)
+
+@pytest.fixture(scope="session")
+def ask(run: Run, few: Dataset) -> Ask:
+    """Return the outputs of a model file of the candidate for a few texts, on a runtime."""
+
+    def outputs(target: TargetId, path: Path) -> Outputs:
+        with run.target(target).worker(path) as worker:
             return worker.classify(few.texts)
 
     return outputs

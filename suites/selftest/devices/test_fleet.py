@@ -22,7 +22,7 @@ from devices.boards.board import Board, connect, resolve_boards
 from devices.boards.detection import detect
 from devices.errors import DeviceError, InvokeError, OutOfMemoryError, WorkerError
 from devices.runtimes.environments import python_for
-from fixtures.matrix import REFERENCE, ZOO
+from fixtures.options import REFERENCE, ZOO
 from models.checkpoints.bundle import open_bundle
 from suites.selftest import small_bundle
 from suites.selftest.fixtures.test_orphans import await_gone

@@ -1,6 +1,5 @@
 """A machine is recognised by its own files, and a bad profile or a disturbed run is named."""
 
-import inspect
 import re
 import shutil
 import sys
@@ -8,17 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-import fixtures.target
 from devices.boards.board import connect, resolve_boards
 from devices.boards.detection import detect, reader, require
 from devices.commands import boards_table
 from devices.errors import DeviceError, WorkerError
 from devices.measurement.health import cool_down, out_of_memory_kills, snapshot, verdict
 from devices.profile import FOLDER, profile, profiles
-from fixtures.matrix import Target
+from fixtures.run import Run
 
 # /proc/device-tree/model as the boards give it, NUL and all.
 MODELS = {
@@ -375,7 +375,11 @@ def test_a_runtime_that_does_not_come_up_is_no_fault_of_the_others(
     asked = []
 
     class Bare:
+        name = "pi4"
         remote = "ssh=pi@board//python={runtime}/python"
+
+        def spec(self, runtime: str) -> str:
+            return runtime
 
         @contextmanager
         def worker(self, runtime: str) -> Iterator[str]:
@@ -384,13 +388,12 @@ def test_a_runtime_that_does_not_come_up_is_no_fault_of_the_others(
                 raise WorkerError("no such Python")
             yield runtime
 
-    opened = inspect.unwrap(fixtures.target.bare_worker)(lambda target: None, lambda target: Bare())
-    dead, good = (
-        Target("pi4", runtime, "float32") for runtime in ("tflite-runtime", "ai-edge-litert")
-    )
+    config: Any = SimpleNamespace(runtimes=())
+    run, board = Run(config, {}), cast(Any, Bare())
+    dead, good = "tflite-runtime", "ai-edge-litert"
     for said in ("no such Python", "not asked again: no such Python"):
-        with pytest.raises(WorkerError, match=f"^{said}"), opened(dead):
+        with pytest.raises(WorkerError, match=f"^{said}"), run.bare_worker(board, dead):
             pass
-        with opened(good) as worker:
+        with run.bare_worker(board, good) as worker:
             assert worker == "ai-edge-litert"
     assert asked == ["tflite-runtime", "ai-edge-litert", "ai-edge-litert"]

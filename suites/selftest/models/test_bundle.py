@@ -17,7 +17,7 @@ from common.cache import Cache
 from data.splits import Splits
 from devices.boards.board import this_machine
 from devices.runtimes.environments import has_runtime, python_for
-from fixtures.matrix import REFERENCE, ZOO
+from fixtures.options import REFERENCE, ZOO
 from models import contents
 from models.checkpoints import bundle
 from models.checkpoints.checkpoint import open_checkpoint
@@ -280,9 +280,9 @@ def test_the_running_python_is_taken_only_with_a_bundle_and_only_if_it_has_the_r
     [
         (["--bundle=none.zip"], "none.zip: no such file"),
         (["--mode=float32"], "--mode float32: unknown; there are dynamic_range"),
-        (["--dataset=mine.csv"], "--dataset: --bundle brings its own"),
-        (["--checkpoint=mine"], "--checkpoint: --bundle brings its own"),
-        (["--model-file=BUNDLED"], "--model-file: --bundle brings its own"),
+        (["--dataset=mine.csv"], "--dataset: --bundle has its own"),
+        (["--checkpoint=mine"], "--checkpoint: --bundle has its own"),
+        (["--model-file=BUNDLED"], "--model-file: --bundle has its own"),
     ],
 )
 def test_what_a_bundle_does_not_go_with_is_refused(

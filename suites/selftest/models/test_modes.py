@@ -16,7 +16,7 @@ from common.cache import Cache
 from common.imports import PROJECT
 from data.splits import Splits
 from devices.measurement.numerics import mean_logit_error
-from fixtures.matrix import Target
+from fixtures.target import TargetId
 from models import modes
 from models.checkpoints.checkpoint import Checkpoint
 from models.contents import inspect
@@ -29,7 +29,7 @@ from models.tflite.quantizer import calibrate, quantize
 from models.tflite.transformations import rewritten, share
 from suites.selftest.conftest import Ask
 
-LITERT = Target("host", "ai-edge-litert", "float32")
+LITERT = TargetId("host", "ai-edge-litert", "float32")
 
 
 def test_sharing_changes_no_output(
@@ -67,7 +67,7 @@ def test_every_int8_layer_has_a_bias_and_zeros_change_no_output(
     bare.write_bytes(rewritten(path.read_bytes(), remove_biases))
     assert without > 0
     for runtime in ("ai-edge-litert", "tflite-runtime"):
-        target = Target("host", runtime, "full_integer")
+        target = TargetId("host", runtime, "full_integer")
         np.testing.assert_array_equal(ask(target, bare).logits, ask(target, path).logits)
     assert inspect(path).operators == inspect(bare).operators
 

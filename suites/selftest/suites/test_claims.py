@@ -1,84 +1,71 @@
-"""The claims themselves, given planted figures: each is red for what it exists to catch."""
+"""The claims themselves, with planted figures: each is red for what it exists to catch."""
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
 import json
-import sys
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-import fixtures.measurement
-from common.cache import Cache
 from data.dataset import Dataset
-from devices.boards.board import Board, emulated, this_machine
-from devices.client import Outputs, Timings
+from devices.boards.board import emulated
+from devices.client import Timings
 from devices.measurement.health import Snapshot
 from devices.measurement.instruction_count import InstructionCount
+from devices.measurement.latency import PRESETS
 from devices.measurement.numerics import label_mismatches, logit_spread, normalized_logit_errors
-from devices.profile import profile
-from fixtures.matrix import Target
-from fixtures.measurement import Energy, Measured
+from fixtures.measurement import Energy, Measurement, measure
+from fixtures.target import Target
 from models.contents import Contents
 from models.modes import MODES
-from reports.check import Check, worst_measured
+from reports.check import Check, new_record, worst_measured
 from reports.verdict import CannotRun, Fails, Inconclusive, Invalid, Verdict
+from suites.selftest.suites.planted import (
+    NAMES,
+    claim,
+    fresh_check,
+    opens,
+    outputs_of,
+    planted,
+    recorded,
+)
 
-
-def _claim(name: str) -> ModuleType:
-    """A claim file as a module of another name than pytest's own import of it."""
-    path = Path(__file__).parents[2] / f"test_{name}.py"
-    spec = importlib.util.spec_from_file_location(f"claim_{name}", path)
-    assert spec and spec.loader
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-(
-    test_accuracy,
-    test_conformance,
-    test_cost,
-    test_energy,
-    test_footprint,
-    test_latency,
-    test_memory,
-    test_privacy,
-) = map(
-    _claim,
-    (
+CLAIMS = {
+    name: claim(name)
+    for name in (
         "accuracy",
         "conformance",
-        "instruction_count",
         "energy",
         "footprint",
+        "instruction_count",
         "latency",
         "memory",
         "privacy",
-    ),
-)
-TARGET = Target("host", "ai-edge-litert", "dynamic_range")
-EMULATED = emulated("pi4", Path("cache_dir"))
-PI4 = Target(EMULATED.name, "ai-edge-litert", "dynamic_range")
-NAMES = ("negative", "neutral", "positive")
+    )
+}
+ACCURACY, CONFORMANCE, LATENCY = (CLAIMS[name] for name in ("accuracy", "conformance", "latency"))
+PI4 = emulated("pi4", Path("cache"))
 COUNT = 6000
 LABELS = np.arange(COUNT) % 3
-SAMPLES = Dataset(
-    "made up", tuple(f"text {i}" for i in range(COUNT)), tuple(LABELS.tolist()), NAMES
-)
+TEXTS = Dataset("made up", tuple(f"text {i}" for i in range(COUNT)), tuple(LABELS.tolist()), NAMES)
+PROMISES = MODES["dynamic_range"]
 
 
 @pytest.fixture
-def judged() -> Check:
-    return Check({"measurements": [], "metrics": {}, "reason": ""})
+def record() -> dict[str, Any]:
+    return new_record("suites/test_it.py::test_it")
+
+
+@pytest.fixture
+def judged(record: dict[str, Any]) -> Check:
+    return Check(record)
 
 
 def _predictions(wrong: int, seed: int = 0) -> np.ndarray:
@@ -88,387 +75,393 @@ def _predictions(wrong: int, seed: int = 0) -> np.ndarray:
     return found
 
 
-def _outputs(predictions: np.ndarray, noise: float = 0.0) -> Outputs:
+def _logits(predictions: np.ndarray, noise: float = 0.0) -> np.ndarray:
     logits = 4 * np.eye(3, dtype=np.float32)[predictions]
-    logits += noise * np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
-    return Outputs(logits, logits.argmax(1), NAMES, (10,) * len(logits), 0)
+    more = noise * np.random.default_rng(1).standard_normal(logits.shape).astype(np.float32)
+    return np.asarray(logits + more)
 
 
-def _reference_outputs(predictions: np.ndarray) -> Any:
-    return SimpleNamespace(
-        predictions=tuple(predictions.tolist()), logits=_outputs(predictions).logits
+# Accuracy
+
+
+def _judged_accuracy(predictions: np.ndarray, reference: np.ndarray) -> Target:
+    logits = _logits(predictions)
+    return planted(
+        TEXTS,
+        outputs=outputs_of(logits),
+        recorded=recorded(logits),
+        reference=recorded(_logits(reference)),
     )
 
 
-def _spread(target: Target) -> float:
-    return logit_spread(_outputs(LABELS).logits)
-
-
-def _everything(target: Target) -> tuple[list[int], Dataset]:
-    return list(range(COUNT)), SAMPLES
-
-
-def _all(target: Target, count: int) -> int:
-    return count
-
-
-def _board_of(target: Target) -> Board:
-    return this_machine(target.device, Path("cache_dir"))
-
-
-def _judge_accuracy(test: Any, judged: Check, outputs: Outputs, reference: np.ndarray) -> None:
-    test(
-        TARGET,
-        _reference_outputs(outputs.predictions),
-        _reference_outputs(reference),
-        SAMPLES,
-        lambda target: outputs,
-        _everything,
-        judged,
-    )
-
-
-DROPS = [test_accuracy.test_accuracy_drop, test_accuracy.test_balanced_accuracy_drop]
+DROPS = [ACCURACY.test_accuracy_drop, ACCURACY.test_balanced_accuracy_drop]
 
 
 @pytest.mark.parametrize("test", DROPS)
 def test_a_planted_accuracy_loss_does_not_ship(test: Any, judged: Check) -> None:
     reference = _predictions(1000)
-    _judge_accuracy(test, judged, _outputs(_predictions(1100)), reference)
+    test(_judged_accuracy(_predictions(1100), reference), judged)
     with pytest.raises(Fails, match=r"drop is 8\.333"):
-        _judge_accuracy(test, _fresh(), _outputs(_predictions(1500)), reference)
+        test(_judged_accuracy(_predictions(1500), reference), fresh_check())
     with pytest.raises(Inconclusive, match="straddles"):
-        _judge_accuracy(test, _fresh(), _outputs(_predictions(1240)), reference)
+        test(_judged_accuracy(_predictions(1240), reference), fresh_check())
 
 
-def test_the_entity_mean_is_recorded_where_tweets_name_entities() -> None:
+def test_the_entity_mean_is_recorded_where_texts_name_entities(
+    judged: Check, record: dict[str, Any]
+) -> None:
     entities = tuple("A" if i < COUNT // 4 else "B" for i in range(COUNT))
-    dataset = replace(SAMPLES, entities=entities)
-    record: dict[str, Any] = {"measurements": [], "metrics": {}}
-    outputs = LABELS.copy()
-    outputs[: COUNT // 8] = (outputs[: COUNT // 8] + 1) % 3
-    test_accuracy.test_accuracy_drop(
-        TARGET,
-        _reference_outputs(outputs),
-        _reference_outputs(outputs),
-        dataset,
-        lambda target: _outputs(outputs),
-        lambda target: (list(range(COUNT)), dataset),
-        Check(record),
+    predictions = LABELS.copy()
+    predictions[: COUNT // 8] = (predictions[: COUNT // 8] + 1) % 3
+    logits = _logits(predictions)
+    target = planted(
+        replace(TEXTS, entities=entities),
+        outputs=outputs_of(logits),
+        recorded=recorded(logits),
+        reference=recorded(logits),
     )
+    ACCURACY.test_accuracy_drop(target, judged)
     assert record["metrics"]["accuracy"] == pytest.approx(87.5)
     assert record["metrics"]["entity_mean_accuracy"] == pytest.approx(75)
 
 
-def _fresh() -> Check:
-    return Check({"measurements": [], "metrics": {}, "reason": ""})
-
-
-def test_a_constant_answer_does_not_ship_whatever_the_reference() -> None:
-    outputs = _outputs(np.zeros(COUNT, int))
+def test_a_constant_prediction_does_not_ship_whatever_the_reference() -> None:
     with pytest.raises(Fails):
-        _judge_accuracy(DROPS[1], _fresh(), outputs, _predictions(1000))
+        DROPS[1](_judged_accuracy(np.zeros(COUNT, int), _predictions(1000)), fresh_check())
 
 
 def test_disagreement_with_float32_does_not_ship(judged: Check) -> None:
-    reference_outputs = _reference_outputs(LABELS)
-    few = round(COUNT * (1 - MODES[TARGET.mode].agreement / 100))
-    ask = test_accuracy.test_agreement_with_float32
-    ask(
-        TARGET,
-        reference_outputs,
-        lambda target: _outputs(_predictions(few - 1)),
-        _everything,
-        judged,
-    )
+    few = round(COUNT * (1 - PROMISES.agreement / 100))
+
+    def ask(different: int, check: Check) -> None:
+        outputs = outputs_of(_logits(_predictions(different)))
+        target = planted(TEXTS, outputs=outputs, recorded=recorded(_logits(LABELS)))
+        ACCURACY.test_agreement_with_float32(target, check)
+
+    ask(few - 1, judged)
     with pytest.raises(Fails):
-        ask(
-            TARGET,
-            reference_outputs,
-            lambda target: _outputs(_predictions(few + 1)),
-            _everything,
-            _fresh(),
-        )
+        ask(few + 1, fresh_check())
 
 
-def _judge_distance(
-    judged: Check,
+# Logit errors
+
+
+def _judge_errors(
+    check: Check,
     logits: np.ndarray,
     *,
-    target: Target = TARGET,
-    recorded: np.ndarray | None = None,
-    asked: list[int] | None = None,
+    known: np.ndarray | None = None,
+    sample: list[int] | None = None,
     here: np.ndarray | None = None,
     spread: float | None = None,
 ) -> None:
-    """Given what a target answers to all texts, of which it is asked some, and what this
-    machine."""
-    recorded = _outputs(LABELS).logits if recorded is None else recorded
-    indices = list(range(COUNT)) if asked is None else asked
-    given = Outputs(logits[indices], logits[indices].argmax(1), NAMES, (10,) * len(indices), 0)
-    test_conformance.test_answers_like_its_checkpoint(
-        target,
-        SimpleNamespace(logits=recorded),
-        lambda target: given,
-        lambda target, some: here[some] if here is not None else pytest.fail("asked this machine"),
-        lambda target: spread or logit_spread(recorded),
-        lambda target: (indices, SAMPLES),
-        list(range(0, COUNT, 12)),
-        lambda target: EMULATED if target == PI4 else _board_of(target),
-        judged,
+    """Judge logits for all texts, of which a target has the sample's; `here` of an emulated one."""
+    known = _logits(LABELS) if known is None else known
+    sample = list(range(COUNT)) if sample is None else sample
+
+    def outputs_here(indices: list[int]) -> np.ndarray:
+        assert here is not None
+        return here[indices]
+
+    target = planted(
+        TEXTS,
+        board=None if here is None else PI4,
+        run=SimpleNamespace(large_sample=list(range(0, COUNT, 12))),
+        sample=sample,
+        recorded=recorded(known),
+        outputs=outputs_of(logits[sample]),
+        outputs_here=outputs_here,
+        spread=spread or logit_spread(known),
     )
+    CONFORMANCE.test_outputs_match_the_checkpoint(target, check)
 
 
 @pytest.mark.parametrize("away", ["all", "one text"])
 def test_logits_far_from_the_recorded_ones_do_not_ship(away: str, judged: Check) -> None:
-    _judge_distance(judged, _outputs(LABELS, noise=0.05).logits)
-    wrong = _outputs(LABELS, noise=1.0 if away == "all" else 0.0).logits
+    _judge_errors(judged, _logits(LABELS, noise=0.05))
+    wrong = _logits(LABELS, noise=1.0 if away == "all" else 0.0)
     if away == "one text":
         wrong[7] += np.array([0, 3, 0])
-    with pytest.raises(Fails, match="worst logit" if away == "one text" else "distance"):
-        _judge_distance(_fresh(), wrong)
+    with pytest.raises(Fails, match="maximum logit error" if away == "one text" else "mean logit"):
+        _judge_errors(fresh_check(), wrong)
 
 
-def test_a_sample_of_tweets_that_are_alike_is_held_against_the_spread_of_all(judged: Check) -> None:
+def test_a_sample_of_texts_that_are_alike_is_held_against_the_spread_of_all(judged: Check) -> None:
     """Logits near to each other are no nearer to another model's."""
-    recorded, asked = _outputs(LABELS).logits, list(range(0, 600, 3))
-    recorded[asked] *= 0.1
-    ours = recorded + np.array([0.05, 0, -0.05])
-    _judge_distance(judged, ours, recorded=recorded, asked=asked)
-    own = logit_spread(recorded[asked])
-    with pytest.raises(Fails, match="logit distance"):
-        _judge_distance(_fresh(), ours, recorded=recorded, asked=asked, spread=own)
+    known, sample = _logits(LABELS), list(range(0, 600, 3))
+    known[sample] *= 0.1
+    ours = known + np.array([0.05, 0, -0.05])
+    _judge_errors(judged, ours, known=known, sample=sample)
+    own = logit_spread(known[sample])
+    with pytest.raises(Fails, match="mean logit error"):
+        _judge_errors(fresh_check(), ours, known=known, sample=sample, spread=own)
 
 
 def test_a_sample_decides_what_lies_far_enough_from_the_bound(judged: Check) -> None:
     """Of 100 texts: well within, too near to tell, well beyond."""
-    asked, recorded = list(range(100)), _outputs(LABELS).logits
-    noise = _outputs(LABELS, 0.1).logits - recorded
-    away = normalized_logit_errors(recorded + noise, recorded, logit_spread(recorded))[asked].mean()
-    bound = noise * MODES[TARGET.mode].mean_logit_error / away
-    _judge_distance(judged, recorded + 0.5 * bound, asked=asked)
+    sample, known = list(range(100)), _logits(LABELS)
+    noise = _logits(LABELS, 0.1) - known
+    errors = normalized_logit_errors(known + noise, known, logit_spread(known))
+    bound = noise * PROMISES.mean_logit_error / errors[sample].mean()
+    _judge_errors(judged, known + 0.5 * bound, sample=sample)
     for near in (0.98, 1.02):
         with pytest.raises(Inconclusive, match="mean of 100 of 6000 texts"):
-            _judge_distance(_fresh(), recorded + near * bound, asked=asked)
-    with pytest.raises(Fails, match="logit distance"):
-        _judge_distance(_fresh(), recorded + 1.5 * bound, asked=asked)
+            _judge_errors(fresh_check(), known + near * bound, sample=sample)
+    with pytest.raises(Fails, match="mean logit error"):
+        _judge_errors(fresh_check(), known + 1.5 * bound, sample=sample)
 
 
-def test_the_few_tweets_of_an_emulated_board_are_held_against_the_same_ones_here(
+def test_the_few_texts_of_an_emulated_board_are_held_against_the_same_ones_here(
     judged: Check,
 ) -> None:
-    """They are far from the checkpoint by chance, on this machine just so: no fault of the board's.
+    """They are far from the checkpoint by chance, on this machine too: no fault of the board's.
     What the board adds is one."""
-    here, asked = _outputs(LABELS, noise=0.05).logits, list(range(8))
-    recorded = _outputs(LABELS).logits
-    here[asked] = recorded[asked] + 0.15 * np.sign(here[asked] - recorded[asked])
-    _judge_distance(judged, here, target=PI4, asked=asked, here=here)
-    there = here + 0.3 * np.sign(here - recorded)
+    here, sample = _logits(LABELS, noise=0.05), list(range(8))
+    known = _logits(LABELS)
+    here[sample] = known[sample] + 0.15 * np.sign(here[sample] - known[sample])
+    _judge_errors(judged, here, sample=sample, here=here)
+    there = here + 0.3 * np.sign(here - known)
     with pytest.raises(Fails, match="what 8 on the board add"):
-        _judge_distance(_fresh(), there, target=PI4, asked=asked, here=here)
+        _judge_errors(fresh_check(), there, sample=sample, here=here)
 
 
 @pytest.mark.parametrize("runtime", ["ai-edge-litert", "tflite-runtime"])
-def test_an_operator_that_the_runtime_does_not_take_cannot_run(
-    runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needed = ("ADD v1", "FULLY_CONNECTED v12")
-    monkeypatch.setattr(test_conformance, "inspect", lambda path: SimpleNamespace(operators=needed))
-    target, ask = (
-        replace(TARGET, runtime=runtime),
-        test_conformance.test_runtime_takes_every_operator,
-    )
-    given = target, _board_of, lambda target: Path("ours.tflite"), _fresh()
+def test_an_operator_that_the_runtime_does_not_take_cannot_run(runtime: str) -> None:
+    contents = SimpleNamespace(operators=("ADD v1", "FULLY_CONNECTED v12"))
+    target = planted(TEXTS, runtime=runtime, contents=contents)
+    ask = partial(CONFORMANCE.test_runtime_takes_every_operator, target, fresh_check())
     if runtime == "ai-edge-litert":
-        ask(*given)
+        ask()
     else:
         with pytest.raises(CannotRun, match=r"needs FULLY_CONNECTED v12; .* stops at v10"):
-            ask(*given)
+            ask()
 
 
 # Latency
 
 
-def _measured(milliseconds: float, fault: str | None = None, energy: Energy | None = None) -> Any:
+def _measurement(
+    milliseconds: float, fault: str | None = None, energy: Energy | None = None
+) -> Measurement:
     seconds = np.full(128, milliseconds / 1000)
     loaded: Any = SimpleNamespace(
         runtime="ai-edge-litert", version="2.3.0", delegate="XNNPACK", threads=1, lengths=(16,)
     )
     timings = Timings(seconds, seconds, 1.0, 1.0, 1.0, 0.1, 0.1)
     energy = energy or Energy(None, "nothing")
-    return Measured(timings, loaded, fault, {}, {"device": "host"}, energy, {})
+    return Measurement(timings, loaded, fault, {}, {"device": "host"}, energy, {})
 
 
 def _benchmark() -> Any:
     return SimpleNamespace(extra_info={}, pedantic=lambda call, **_: call())
 
 
-@pytest.mark.parametrize(
-    "test", [test_latency.test_latency_text_to_label, test_latency.test_latency_invoke]
-)
+@pytest.mark.parametrize("test", [LATENCY.test_end_to_end_latency, LATENCY.test_inference_latency])
 def test_a_planted_slow_down_does_not_ship(test: Any, judged: Check) -> None:
-    host = profile("host")
-    test(TARGET, host, lambda target: _measured(900), judged, _benchmark())
+    def ask(measurement: Measurement, check: Check) -> None:
+        test(planted(TEXTS, measurement=measurement), check, _benchmark())
+
+    ask(_measurement(900), judged)
     with pytest.raises(Fails, match="1100"):
-        test(TARGET, host, lambda target: _measured(1100), _fresh(), _benchmark())
+        ask(_measurement(1100), fresh_check())
     with pytest.raises(Invalid, match="swapping"):
-        test(TARGET, host, lambda target: _measured(900, "was swapping"), _fresh(), _benchmark())
+        ask(_measurement(900, "was swapping"), fresh_check())
 
 
 def test_dynamic_range_slower_than_half_of_float32_does_not_ship(judged: Check) -> None:
-    ask = test_latency.test_latency_at_most_half_of_float32
-    ask(TARGET, lambda target: _measured(40 if target.mode == "float32" else 19), judged)
+    def ask(ours: Measurement, float32: Measurement, check: Check) -> None:
+        def sibling(mode: str) -> Target:
+            assert mode == "float32"
+            return planted(TEXTS, mode, measurement=float32)
+
+        target = planted(TEXTS, measurement=ours, sibling=sibling)
+        LATENCY.test_latency_at_most_half_of_float32(target, check)
+
+    ask(_measurement(19), _measurement(40), judged)
     with pytest.raises(Fails, match=r"0\.55 of float32"):
-        ask(TARGET, lambda target: _measured(40 if target.mode == "float32" else 22), _fresh())
+        ask(_measurement(22), _measurement(40), fresh_check())
     with pytest.raises(Invalid):
-        ask(
-            TARGET, lambda target: _measured(9, "x" if target.mode == "float32" else None), _fresh()
+        ask(_measurement(9), _measurement(9, "x"), fresh_check())
+
+
+class Interleaving:
+    """Targets whose workers take a planted time; the warm-ups that they were asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("devices.measurement.health.verdict", lambda *_, **__: None)
+        self._random = np.random.default_rng(5)
+        self.warmed: list[tuple[int, int]] = []
+
+    def _measure(self, seconds: float, texts: Any, warm_up: int, **_: Any) -> Any:
+        self.warmed.append((len(texts), warm_up))
+        taken = self._random.normal(seconds, seconds / 50, len(texts))
+        return SimpleNamespace(seconds=taken, cpu_seconds=0.0)
+
+    def target(self, texts: Dataset, mode: str, ours: float, baseline: Path | None = None) -> Any:
+        """Return a target that takes `ours` seconds, and its older file or other runtime 20 ms."""
+
+        @contextmanager
+        def worker(path: Path | None = None) -> Any:
+            yield SimpleNamespace(measure=partial(self._measure, 0.02 if path else ours))
+
+        other = SimpleNamespace(runtime="onnxruntime", worker=partial(worker, Path("other")))
+        board: Any = SimpleNamespace(name="host", emulated=False, snapshot=lambda worker: None)
+        config = SimpleNamespace(
+            baseline_model=baseline, compare_runtime="onnxruntime", timing=PRESETS["quick"]
+        )
+        return planted(
+            texts,
+            mode,
+            board=board,
+            run=SimpleNamespace(config=config),
+            worker=worker,
+            sibling=lambda runtime: other,
         )
 
 
 @pytest.mark.parametrize(("factor", "error"), [(1.0, None), (1.02, None), (1.1, Fails)])
-def test_slower_than_the_baseline_flatbuffer_does_not_ship(
-    factor: float,
-    error: type[Exception] | None,
-    pytestconfig: pytest.Config,
-    monkeypatch: pytest.MonkeyPatch,
+def test_slower_than_the_baseline_model_does_not_ship(
+    factor: float, error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.measurement.health.verdict", lambda *_, **__: None)
-    monkeypatch.setattr(
-        test_latency, "inspect", lambda path: SimpleNamespace(large_weights={"int8": 9})
-    )
-    monkeypatch.setattr(test_latency, "file_sha256", str)
-    random, older = np.random.default_rng(5), Path("older.tflite")
-    warmed: list[int] = []
+    contents = SimpleNamespace(large_weights={"int8": 9})
+    monkeypatch.setattr(LATENCY, "inspect", lambda path: contents)
+    monkeypatch.setattr(LATENCY, "file_sha256", str)
+    interleaving = Interleaving(monkeypatch)
 
-    def measure(slow: float, texts: Any, warm_up: int, **_: Any) -> Any:
-        warmed.append(warm_up)
-        return SimpleNamespace(seconds=random.normal(slow, slow / 50, len(texts)), cpu_seconds=0.0)
-
-    @contextmanager
-    def opened(target: Target, model_file: Path) -> Any:
-        slow = 0.02 * (1.0 if model_file == older else factor)
-        yield SimpleNamespace(measure=partial(measure, slow))
-
-    def ask(dataset: Dataset = SAMPLES, target: Target = TARGET) -> None:
-        test_latency.test_latency_no_slower_than_baseline(
-            target,
-            older,
-            dataset,
-            pytestconfig,
-            opened,
-            lambda target: SimpleNamespace(snapshot=lambda worker: None),
-            lambda target: Path("ours.tflite"),
-            _fresh(),
-        )
+    def ask(texts: Dataset = TEXTS, mode: str = "dynamic_range") -> None:
+        target = interleaving.target(texts, mode, 0.02 * factor, Path("older.tflite"))
+        LATENCY.test_latency_no_slower_than_baseline(target, fresh_check())
 
     if error is None:
         ask()
         # Two of each session, before anything of it is timed.
+        warmed = [warm_up for _, warm_up in interleaving.warmed]
         assert [n for n, queries in enumerate(warmed) if queries] == [0, 1, 18, 19]
         assert set(warmed) == {0, 5}
-        ask(SAMPLES.take(range(5)))
+        ask(TEXTS.take(range(5)))
         with pytest.raises(Invalid, match="no float16"):
-            ask(target=replace(TARGET, mode="float16"))
+            ask(mode="float16")
     else:
-        with pytest.raises(error, match=r"1\.\d+ of the baseline's time"):
+        with pytest.raises(error, match=r"1\.\d+ of the other's time"):
             ask()
 
 
+@pytest.mark.parametrize(("factor", "outcome"), [(0.6, None), (1.1, Fails)])
+def test_slower_than_the_runtime_it_is_compared_with_does_not_ship(
+    factor: float,
+    outcome: type[Exception] | None,
+    judged: Check,
+    record: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = Interleaving(monkeypatch).target(TEXTS, "dynamic_range", 0.02 * factor)
+    with pytest.raises(outcome) if outcome else nullcontext():
+        LATENCY.test_latency_no_slower_than_other_runtime(target, judged)
+    assert record["metrics"]["median_share_of_other_runtime"] == pytest.approx(factor, rel=0.02)
+    assert record["metrics"]["other_runtime"] == "onnxruntime"
+
+
+# Energy
+
+
 def test_more_energy_than_the_profile_allows_does_not_ship(judged: Check) -> None:
-    ask, pi = test_energy.test_energy_a_tweet, profile("pi4")
-    ask(TARGET, pi, lambda target: _measured(9, energy=Energy(6.3, "INA219")), None, judged)
+    def ask(measurement: Measurement, check: Check) -> None:
+        CLAIMS["energy"].test_energy_for_a_text(
+            planted(TEXTS, board=PI4, measurement=measurement), check
+        )
+
+    ask(_measurement(9, energy=Energy(6.3, "INA219")), judged)
     with pytest.raises(Fails, match=r"energy is 6\.5 J a text \(mean, INA219\)"):
-        ask(TARGET, pi, lambda target: _measured(9, energy=Energy(6.5, "INA219")), None, _fresh())
-    for found in (_measured(9, "throttled"), _measured(9, energy=Energy(None, "", "log ends"))):
-        with pytest.raises(Invalid, match=r"throttled|log ends"):
-            ask(TARGET, pi, lambda target, found=found: found, None, _fresh())
+        ask(_measurement(9, energy=Energy(6.5, "INA219")), fresh_check())
+    for found in (_measurement(9, "throttled"), _measurement(9, energy=Energy(None, "", "ends"))):
+        with pytest.raises(Invalid, match=r"throttled|ends"):
+            ask(found, fresh_check())
 
 
 # An emulated board
 
 
+def _projected(
+    instructions: dict[int, int], common_length: int, monkeypatch: pytest.MonkeyPatch, board: Any
+) -> Target:
+    work = SimpleNamespace(arithmetic=1e9, weight_bytes=2.5e7, activation_bytes=1e8)
+    monkeypatch.setattr(LATENCY, "operations", lambda path: dict.fromkeys(instructions, work))
+    return planted(
+        TEXTS,
+        board=board,
+        run=SimpleNamespace(common_length=common_length),
+        instruction_count=InstructionCount(instructions, 0.0),
+        model_file=Path("ours.tflite"),
+    )
+
+
 def test_a_projected_latency_is_never_held_against_a_budget(
-    judged: Check, monkeypatch: pytest.MonkeyPatch
+    judged: Check, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long: a verdict of conforms, and projected in every place."""
-    counted = SimpleNamespace(arithmetic=1e9, weight_bytes=2.5e7, activation_bytes=1e8)
-    monkeypatch.setattr(test_latency, "operations", lambda path: {24: counted, 40: counted})
-    test_latency.test_latency_projected(
-        PI4,
-        EMULATED.profile,
-        lambda target: InstructionCount({24: 10**9, 40: 10**11}, 0.0),
-        39,
-        lambda target: Path("ours.tflite"),
-        judged,
-    )
-    found = judged._record["measurements"]
+    target = _projected({24: 10**9, 40: 10**11}, 39, monkeypatch, PI4)
+    LATENCY.test_latency_projected(target, judged)
+    found = record["measurements"]
     assert {m["comparison"] for m in found} == {"projected"}
     assert {m["verdict"] for m in found} == {Verdict.CONFORMS}
     assert all("projected" in m["statistic"] and m["budget"] is None for m in found)
     # Of the length that nine of ten texts fit: 10^11 instructions, 0.9 to 1.9 a cycle of 1.5 GHz.
-    assert judged._record["metrics"]["projected_p90_lower_ms"] == pytest.approx(1e5 / 1.9 / 1.5)
-    assert judged._record["metrics"]["projected_p90_upper_ms"] == pytest.approx(1e5 / 0.9 / 1.5)
-    assert worst_measured(judged._record) is Verdict.CONFORMS
-    assert "p90_ms" not in judged._record["metrics"]
+    assert record["metrics"]["projected_p90_lower_ms"] == pytest.approx(1e5 / 1.9 / 1.5)
+    assert record["metrics"]["projected_p90_upper_ms"] == pytest.approx(1e5 / 0.9 / 1.5)
+    assert worst_measured(record) is Verdict.CONFORMS
+    assert "p90_ms" not in record["metrics"]
 
 
-def test_a_board_of_which_nothing_is_projected_is_undecided(
-    judged: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A profile without [projection]: it conforms, and of its speed nothing is known."""
-    counted = SimpleNamespace(arithmetic=1e9, weight_bytes=2.5e7, activation_bytes=1e8)
-    monkeypatch.setattr(test_latency, "operations", lambda path: {24: counted})
+def test_a_board_without_a_projection_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile without [projection]: of its speed nothing is known."""
+    board = replace(PI4, profile=replace(PI4.profile, projection=None))
+    target = _projected({24: 10**9}, 24, monkeypatch, board)
     with pytest.raises(Inconclusive, match=r"nothing is projected without \[projection\]"):
-        test_latency.test_latency_projected(
-            PI4,
-            replace(EMULATED.profile, projection=None),
-            lambda target: InstructionCount({24: 10**9}, 0.0),
-            24,
-            lambda target: Path("ours.tflite"),
-            judged,
-        )
+        LATENCY.test_latency_projected(target, fresh_check())
 
 
 def test_instructions_that_do_not_repeat_do_not_ship(
-    judged: Check, monkeypatch: pytest.MonkeyPatch
+    judged: Check, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(test_cost, "qemu", lambda cache: Path("qemu"))
-    monkeypatch.setattr(test_cost, "qemu_version", lambda path: (7, 2))
+    module = CLAIMS["instruction_count"]
+    monkeypatch.setattr(module, "qemu", lambda cache: Path("qemu"))
+    monkeypatch.setattr(module, "qemu_version", lambda path: (7, 2))
+    run = SimpleNamespace(cache=SimpleNamespace(root=Path("cache")))
 
     def ask(spread: float, check: Check) -> None:
-        cost, cache = InstructionCount({24: 100}, spread), Cache(Path("cache_dir"))
-        test_cost.test_instructions_repeat(PI4, lambda target: cost, cache, check)
+        count = InstructionCount({24: 100}, spread)
+        target = planted(TEXTS, board=PI4, run=run, instruction_count=count)
+        module.test_instructions_repeat(target, check)
 
     ask(0.001, judged)
-    assert judged._record["metrics"] == {"instructions": {"24": 100}, "emulator": "QEMU 7.2"}
+    assert record["metrics"] == {"instructions": {"24": 100}, "emulator": "QEMU 7.2"}
     with pytest.raises(Fails, match="difference between two counts"):
-        ask(0.02, _fresh())
+        ask(0.02, fresh_check())
 
 
 def test_another_label_than_on_this_machine_does_not_ship(judged: Check) -> None:
-    def ask(there: Outputs, here: Outputs, check: Check) -> None:
-        test_accuracy.test_answers_as_this_machine_does(
-            PI4,
-            lambda target: there,
-            lambda target, some: here.logits[some],
-            _spread,
-            _everything,
-            check,
+    def ask(there: np.ndarray, here: np.ndarray, check: Check) -> None:
+        target = planted(
+            TEXTS,
+            board=PI4,
+            outputs=outputs_of(there),
+            outputs_here=lambda indices: here[indices],
+            spread=logit_spread(_logits(LABELS)),
         )
+        ACCURACY.test_predictions_match_this_machine(target, check)
 
-    ask(_outputs(LABELS, 0.1), _outputs(LABELS), judged)
+    ask(_logits(LABELS, 0.1), _logits(LABELS), judged)
     other = LABELS.copy()
     other[7] = (other[7] + 1) % 3
     with pytest.raises(Fails, match="1 of 6000 texts got another label"):
-        ask(_outputs(other), _outputs(LABELS), _fresh())
-    here, there = _outputs(LABELS), _outputs(LABELS)
-    here.logits[7], there.logits[7] = [0.01, 0, -4], [0, 0.01, -4]
-    ask(there, here, _fresh())  # a tie
-    there.logits[7] = [0, 4, -4]
-    here.logits[7] = [4, 0, -4]
+        ask(_logits(other), _logits(LABELS), fresh_check())
+    here, there = _logits(LABELS), _logits(LABELS)
+    here[7], there[7] = [0.01, 0, -4], [0, 0.01, -4]
+    ask(there, here, fresh_check())  # a tie
+    there[7] = [0, 4, -4]
+    here[7] = [4, 0, -4]
     with pytest.raises(Fails, match="1 of 6000 texts got another label"):
-        ask(there, here, _fresh())
+        ask(there, here, fresh_check())
 
 
 def test_a_tie_may_fall_either_way() -> None:
@@ -481,89 +474,77 @@ def test_a_tie_may_fall_either_way() -> None:
     assert label_mismatches(turned, spread, 0.05).tolist() == [True, False, False]
 
 
-def test_the_runner_s_own_warm_up_does_not_disturb_its_measurement(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """All CPU time that the worker used between the two snapshots is its own."""
+# A measurement
+
+
+def _measured_fault(all_cpu_seconds: float) -> str | None:
+    """Return the fault of a measurement by a worker that used so much CPU time."""
     still = Snapshot(0.0, None, 0.0, 0.0, 0.0, None, None, None, None, 0.0, 0)
     busy = replace(still, time_s=10.0, busy_s=9.0, total_s=20.0)
+    snapshots = iter((still, busy))
     seconds = np.full(4, 0.2)
-    monkeypatch.setattr(fixtures.measurement, "_energy", lambda *_: Energy(None, "nothing"))
+    worker = SimpleNamespace(
+        loaded=SimpleNamespace(lengths=(16,)),
+        overhead=lambda: (0.0, 0.0),
+        read=lambda path: None,
+        measure=lambda *_, **__: Timings(seconds, seconds, 1.0, all_cpu_seconds, 1.0, 0.1, 0.1),
+    )
+    board: Any = SimpleNamespace(
+        name="host",
+        meter=None,
+        machine=SimpleNamespace(machine_info={}),
+        snapshot=lambda worker: next(snapshots),
+        profile=PI4.profile,
+    )
+    config = SimpleNamespace(timing=PRESETS["smoke"], power_log=None)
+    run = SimpleNamespace(config=config, coolest_c={})
+    return measure(planted(TEXTS, board=board, run=run, worker=opens(worker))).fault
 
-    def fault(all_cpu_seconds: float) -> str | None:
-        snapshots = iter((still, busy))
-        timings = Timings(seconds, seconds, 1.0, all_cpu_seconds, 1.0, 0.1, 0.1)
-        worker = SimpleNamespace(
-            loaded=LABELS,
-            overhead=lambda: (0.0, 0.0),
-            read=lambda path: None,
-            measure=lambda *_, **__: timings,
-        )
-        board = SimpleNamespace(
-            name="host",
-            meter=None,
-            machine=SimpleNamespace(machine_info={}),
-            snapshot=lambda worker: next(snapshots),
-            profile=profile("host"),
-        )
-        config = SimpleNamespace(getoption=lambda name: "smoke")
-        ask = inspect.unwrap(cast(Any, fixtures.measurement.measured))
-        measure = ask(lambda target: nullcontext(worker), lambda target: board, SAMPLES, config)
-        return cast(Measured, measure(TARGET)).fault
 
-    assert fault(9.0) is None
-    assert "other processes" in str(fault(1.0))
+def test_the_worker_s_own_cpu_time_does_not_disturb_its_measurement() -> None:
+    """All CPU time that the worker used between the two snapshots is its own."""
+    assert _measured_fault(9.0) is None
+    assert "other processes" in str(_measured_fault(1.0))
 
 
 # Memory and privacy, with a worker that is made up
 
 
-def _runner_of(**methods: Any) -> Any:
-    worker = SimpleNamespace(
-        loaded=SimpleNamespace(lengths=(16, 32)), classify=lambda *_, **__: None, **methods
-    )
+def _worker(**methods: Any) -> Callable[..., Any]:
+    loaded = SimpleNamespace(lengths=(16, 32))
+    return opens(SimpleNamespace(loaded=loaded, classify=lambda *_, **__: None, **methods))
 
-    @contextmanager
-    def opened(target: Target) -> Any:
-        yield worker
 
-    return opened
+def _memory(peak: float, lengths: tuple[int, ...] = (16, 32)) -> Callable[[], Any]:
+    return lambda: SimpleNamespace(peak_mb=peak, bare_mb=20.0, lengths_used=lengths)
 
 
 def test_too_much_memory_does_not_ship(judged: Check) -> None:
-    def weighed(peak: float, lengths: tuple[int, ...] = (16, 32)) -> Any:
-        memory = SimpleNamespace(peak_mb=peak, bare_mb=20.0, lengths_used=lengths)
-        return _runner_of(memory=lambda: memory)
+    def ask(memory: Callable[[], Any], check: Check) -> None:
+        CLAIMS["memory"].test_memory_peak(planted(TEXTS, worker=_worker(memory=memory)), check)
 
-    host = profile("host")
-
-    def ask(worker_of: Any, check: Check) -> None:
-        test_memory.test_memory_peak(TARGET, _board_of, host, worker_of, SAMPLES, _all, check)
-
-    ask(weighed(host.budget.memory_mb - 1), judged)
+    budget = planted(TEXTS).profile.budget.memory_mb
+    ask(_memory(budget - 1), judged)
     with pytest.raises(Fails):
-        ask(weighed(host.budget.memory_mb + 1), _fresh())
-    with pytest.raises(Fails, match="weighed after"):
-        ask(weighed(1, (16,)), _fresh())
+        ask(_memory(budget + 1), fresh_check())
+    with pytest.raises(Fails, match="measured after"):
+        ask(_memory(1, (16,)), fresh_check())
 
 
 def test_memory_of_a_machine_that_swaps_is_invalid() -> None:
     """What is swapped out is not resident."""
     still = Snapshot(0.0, None, 0.0, 0.0, 0.0, None, None, None, None, 0.0, 0)
-    memory = SimpleNamespace(peak_mb=1.0, bare_mb=20.0, lengths_used=(16, 32))
 
     def ask(swapped: int) -> None:
         states = iter((still, replace(still, swapped_pages=swapped)))
-        board: Any = SimpleNamespace(emulated=False, snapshot=lambda worker: next(states))
-        test_memory.test_memory_peak(
-            TARGET,
-            lambda target: board,
-            profile("host"),
-            _runner_of(memory=lambda: memory),
-            SAMPLES,
-            _all,
-            _fresh(),
+        board: Any = SimpleNamespace(
+            name="host",
+            emulated=False,
+            profile=planted(TEXTS).profile,
+            snapshot=lambda worker: next(states),
         )
+        target = planted(TEXTS, board=board, worker=_worker(memory=_memory(1.0)))
+        CLAIMS["memory"].test_memory_peak(target, fresh_check())
 
     ask(5)
     with pytest.raises(Invalid, match="swapping: 5000 pages"):
@@ -577,34 +558,21 @@ def test_what_may_be_the_emulators_memory_decides_nothing(
     peak: float, error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """40 of these MB are at most the emulator's; a Pi 4 has a budget of 400."""
-    monkeypatch.setattr(test_memory, "translations_mb", lambda pid: 40.0)
-    memory = SimpleNamespace(peak_mb=peak, bare_mb=20.0, lengths_used=(16, 32))
-    ask = partial(
-        test_memory.test_memory_peak,
-        PI4,
-        lambda target: EMULATED,
-        EMULATED.profile,
-        _runner_of(memory=lambda: memory, pid=1),
-        SAMPLES,
-        _all,
-        _fresh(),
-    )
-    if error is None:
-        ask()
-    else:
-        with pytest.raises(error):
-            ask()
+    monkeypatch.setattr(CLAIMS["memory"], "translations_mb", lambda pid: 40.0)
+    target = planted(TEXTS, board=PI4, worker=_worker(memory=_memory(peak), pid=1))
+    with pytest.raises(error) if error else nullcontext():
+        CLAIMS["memory"].test_memory_peak(target, fresh_check())
 
 
 def test_an_attempt_to_send_or_write_does_not_ship(judged: Check) -> None:
-    def guarded(*attempts: str) -> Any:
+    def ask(check: Check, *attempts: str) -> None:
         report = SimpleNamespace(network="network namespace", files="hook", attempts=attempts)
-        return _runner_of(guard=lambda: report)
+        target = planted(TEXTS, worker=_worker(guard=lambda: report))
+        CLAIMS["privacy"].test_texts_stay_on_the_device(target, check)
 
-    ask = test_privacy.test_tweets_stay_on_the_device
-    ask(TARGET, guarded(), _everything, _all, judged)
+    ask(judged)
     with pytest.raises(Fails, match="connect"):
-        ask(TARGET, guarded("connect 1.2.3.4"), _everything, _all, _fresh())
+        ask(fresh_check(), "connect 1.2.3.4")
 
 
 # Footprint
@@ -628,26 +596,33 @@ def _contents(size: int, weights: dict[str, int], activations: dict[str, int]) -
 def test_other_dtypes_than_promised_do_not_ship(
     weights: dict[str, int], activations: dict[str, int], judged: Check
 ) -> None:
-    ask = test_footprint.test_dtypes_are_what_the_mode_promises
-    ask(TARGET, _contents(1, {"int8": 361}, {"float32": 900}), judged)
+    def ask(contents: Contents, check: Check) -> None:
+        target = planted(TEXTS, contents=contents)
+        CLAIMS["footprint"].test_dtypes_are_what_the_mode_promises(target, check)
+
+    ask(_contents(1, {"int8": 361}, {"float32": 900}), judged)
     with pytest.raises(Fails):
-        ask(TARGET, _contents(1, weights, activations), _fresh())
+        ask(_contents(1, weights, activations), fresh_check())
 
 
 def test_a_size_that_is_not_the_modes_does_not_ship(checkpoint: Any, judged: Check) -> None:
-    ask = test_footprint.test_size_is_what_the_mode_promises
-    ask(TARGET, _contents(25_100_000, {}, {}), checkpoint, judged)
+    footprint = CLAIMS["footprint"]
+
+    def sized(size: int) -> Target:
+        return planted(TEXTS, contents=_contents(size, {}, {}), checkpoint=checkpoint)
+
+    footprint.test_size_is_what_the_mode_promises(sized(25_100_000), judged)
     for size in (38_000_000, 13_000_000):
         with pytest.raises(Fails):
-            ask(TARGET, _contents(size, {}, {}), checkpoint, _fresh())
-    paper = test_footprint.test_160x_smaller_than_the_training_checkpoint_of_bert_large
-    paper(TARGET, _contents(25_100_000, {}, {}), checkpoint, _fresh())
+            footprint.test_size_is_what_the_mode_promises(sized(size), fresh_check())
+    paper = footprint.test_160x_smaller_than_the_training_checkpoint_of_bert_large
+    paper(sized(25_100_000), fresh_check())
     with pytest.raises(Fails, match="159"):
-        paper(TARGET, _contents(25_250_000, {}, {}), checkpoint, _fresh())
+        paper(sized(25_250_000), fresh_check())
 
 
-def test_facts_are_plain_json(judged: Check) -> None:
+def test_metrics_are_plain_json(judged: Check, record: dict[str, Any]) -> None:
     judged.metrics(accuracy=np.float64(80.5), confusion_matrix=np.eye(2, dtype=int))
-    assert json.loads(json.dumps(judged._record["metrics"]))["accuracy"] == 80.5
+    assert json.loads(json.dumps(record["metrics"]))["accuracy"] == 80.5
     with pytest.raises(Invalid):
         judged.metrics(drop=float("nan"))

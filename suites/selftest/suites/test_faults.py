@@ -16,8 +16,7 @@ from devices import op_support
 from devices.client import Worker
 from devices.errors import LoadError, SilentlyWrongError
 from devices.measurement.numerics import mean_logit_error, require_valid_outputs
-from fixtures.matrix import Target
-from fixtures.target import OpenWorker
+from fixtures.target import TargetId
 from models import modes
 from models.architectures import architecture_of
 from models.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -28,13 +27,13 @@ from models.tflite.convert import saved_model
 from models.tflite.flatbuffer import MODEL_FILE
 from models.tflite.quantizer import quantize, rule
 from models.tflite.transformations import share
-from suites.selftest.conftest import Ask
+from suites.selftest.conftest import Ask, BareWorker
 
-LITERT = Target("host", "ai-edge-litert", "float32")
-TFLITE = Target("host", "tflite-runtime", "float32")
+LITERT = TargetId("host", "ai-edge-litert", "float32")
+TFLITE = TargetId("host", "tflite-runtime", "float32")
 
 
-def _load(worker: Worker, target: Target, path: Path, checkpoint: Checkpoint) -> None:
+def _load(worker: Worker, target: TargetId, path: Path, checkpoint: Checkpoint) -> None:
     worker.load(path, checkpoint.tokenizer, checkpoint.label_names, target.runtime)
 
 
@@ -63,7 +62,7 @@ def test_a_runtime_with_wrong_outputs_and_no_error_is_named(
 
 def test_an_operator_that_is_too_new_is_refused_at_load(
     checkpoint: Checkpoint,
-    bare_worker: OpenWorker,
+    bare_worker: BareWorker,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -129,7 +128,7 @@ def _ids(checkpoint: Checkpoint, texts: Sequence[str]) -> list[list[int]]:
 
 
 def test_swapped_inputs_and_an_ignored_mask_move_the_logits(
-    bare_worker: OpenWorker,
+    bare_worker: BareWorker,
     checkpoint: Checkpoint,
     path32: Path,
     few: Dataset,

@@ -20,8 +20,7 @@ from devices.measurement.numerics import (
     normalized_logit_errors,
     require_valid_outputs,
 )
-from fixtures.matrix import Target
-from fixtures.target import OpenWorker
+from fixtures.target import TargetId
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.contents import inspect
@@ -32,9 +31,9 @@ from models.tflite.flatbuffer import MODEL_FILE, masked_scores, operator_name, u
 from models.tflite.layers import MASKED
 from models.tflite.quantizer import MASKED_BELOW, calibrate, quantize
 from models.tflite.transformations import one_signature, rewritten
-from suites.selftest.conftest import Ask
+from suites.selftest.conftest import Ask, BareWorker
 
-LITERT = Target("host", "ai-edge-litert", "float32")
+LITERT = TargetId("host", "ai-edge-litert", "float32")
 LAYER = "mobilebert.encoder.layer.11."
 RECIPES = {
     "dynamic_range": dynamic_range.RECIPE,
@@ -155,7 +154,7 @@ def test_a_mask_that_is_too_shallow(
     holds: bool,
     one: Path,
     plant: Plant,
-    bare_worker: OpenWorker,
+    bare_worker: BareWorker,
     checkpoint: Checkpoint,
     reference_outputs: ReferenceOutputs,
     evaluation: Dataset,
