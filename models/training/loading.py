@@ -148,7 +148,7 @@ def _in_safetensors(folder: Path) -> Iterator[Path]:
     if weights.files(folder):
         yield folder
         return
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for file in sorted(folder.glob("pytorch_model*.bin")):
         tensors |= torch.load(file, map_location="cpu", weights_only=True)
     with TemporaryDirectory() as temporary:
