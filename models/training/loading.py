@@ -20,7 +20,7 @@ from data.dataset import DatasetError
 from data.splits import Splits
 from models.architectures import architecture_of, architectures, positions, with_defaults
 from models.checkpoints import weights
-from models.checkpoints.checkpoint import MAX_TOKENS, class_names, has_head
+from models.checkpoints.checkpoint import MAX_TOKENS, class_names, has_head, read_config
 from models.checkpoints.hub import TOKENIZERS, Source
 from models.errors import CheckpointError
 
@@ -110,8 +110,8 @@ def is_classifier(found: Source) -> bool:
     if not (found.path / "config.json").is_file():
         raise CheckpointError(f"{found.said}: no config.json; a checkpoint has one")
     with _reading(found):
-        config = AutoConfig.from_pretrained(found.path)
-    return has_head(found.path, {**config.to_dict(), "architectures": config.architectures})
+        AutoConfig.from_pretrained(found.path)
+    return has_head(found.path, read_config(found.path)[0])
 
 
 def reordered(splits: Splits, found: Source, advice: str) -> Splits:

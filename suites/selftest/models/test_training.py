@@ -76,6 +76,16 @@ def test_a_bare_encoder_is_refused_naming_the_training_command(encoder: str) -> 
         open_checkpoint(encoder)
 
 
+def test_an_encoder_in_pytorch_s_own_format_is_no_classifier(tmp_path: Path) -> None:
+    """Its config.json names no classes, though transformers' default configuration does."""
+    from safetensors.torch import load_file
+
+    folder = synthetic.write_bert(tmp_path / "encoder")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert not loading.is_classifier(locate(str(folder)))
+
+
 def test_finetuning_learns_and_records(tuned: Path, splits: Splits) -> None:
     checkpoint = open_checkpoint(str(tuned))
     reference_outputs = ReferenceOutputs.load(tuned / "reference_outputs.json")
