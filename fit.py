@@ -125,8 +125,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         parser.print_help()
         return 0
-    options = parser.parse_args(given)
-    options.arguments = given
+    options, more = parser.parse_known_args(given)
+    if more and not getattr(options, "takes_pytest_options", False):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.arguments, options.pytest_options = given, more
     try:
         status: int = options.run(options)
     except ERRORS as error:

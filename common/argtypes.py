@@ -21,3 +21,8 @@ def number(kind: type[int] | type[float], minimum: float, maximum: float = math.
 
     parse.__name__ = kind.__name__  # argparse shows it for what is not a number at all
     return parse
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names that commas separate."""
+    return tuple(name.strip() for name in text.split(","))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.argtypes import number
+from common.argtypes import names, number
 from data import readers
 from models.errors import SaveError
 from models.training.vocab_pruning import FIRST_WORD
@@ -44,6 +44,12 @@ def _add_record(subparsers: Any) -> None:
     )
     parser.add_argument("checkpoint", help=_CHECKPOINT)
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for a copy that has them")
+    parser.add_argument(
+        "--labels",
+        type=names,
+        metavar="A,B,C",
+        help="its classes in the order of its logits, instead of those of config.json",
+    )
     _add_dataset(parser)
     parser.set_defaults(run=_record, environment="train")
 
@@ -193,18 +199,18 @@ def _prune(args: argparse.Namespace) -> int:
 
 def _record(args: argparse.Namespace) -> int:
     from data.splits import load_splits
-    from models.training import train
+    from models.training.recording import record_checkpoint
 
-    train.record_checkpoint(args.checkpoint, load_splits(args.dataset), args.out)
+    record_checkpoint(args.checkpoint, load_splits(args.dataset), args.out, args.labels)
     print(f"reference outputs: {(args.out or Path(args.checkpoint)) / 'reference_outputs.json'}")
     return 0
 
 
 def _finetune(args: argparse.Namespace) -> int:
     from data.splits import load_splits
-    from models.training import train
+    from models.training.finetune import finetune
 
-    train.finetune(args.checkpoint, load_splits(args.dataset), args.out, _hyperparameters(args))
+    finetune(args.checkpoint, load_splits(args.dataset), args.out, _hyperparameters(args))
     print(f"checkpoint and reference outputs: {args.out}")
     return 0
 
@@ -212,19 +218,19 @@ def _finetune(args: argparse.Namespace) -> int:
 def _distill(args: argparse.Namespace) -> int:
     from data.splits import load_splits
     from data.unlabeled import read_unlabeled
-    from models.training import train
+    from models.training.distill import distill
 
     splits, hp = load_splits(args.dataset), _hyperparameters(args)
     more = read_unlabeled(args.unlabeled, splits) if args.unlabeled else None
-    train.distill(args.teachers, splits, args.out, hp, student=args.student, unlabeled=more)
+    distill(args.teachers, splits, args.out, hp, student=args.student, unlabeled=more)
     print(f"checkpoint and reference outputs: {args.out}")
     return 0
 
 
 def _hyperparameters(args: argparse.Namespace) -> Any:
-    from models.training import train
+    from models.training.hyperparameters import Hyperparameters
 
-    return train.Hyperparameters(
+    return Hyperparameters(
         epochs=args.epochs,
         learning_rate=args.learning_rate,
         seed=args.seed,

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from common.checksum import file_sha256
 from models.architectures import architecture_of, positions, with_defaults
-from models.checkpoints import weights
+from models.checkpoints import hub, weights
 from models.checkpoints.hub import Source, locate
-from models.checkpoints.reference_outputs import ReferenceOutputs
+from models.checkpoints.reference_outputs import ReferenceOutputs, digest
 from models.errors import CheckpointError
 
 # The longest signature; what is longer is cut off, and counted.
@@ -96,11 +97,9 @@ def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Ch
     """
     found = locate(source)
     path = found.path
-    if not (path / "config.json").is_file():
-        raise CheckpointError(f"{source}: no config.json; a checkpoint has {', '.join(FILES)}")
-    config, names = read_config(path)
+    config, _ = _config_of(found)
     architecture = architecture_of(config)
-    _check_head(source, path, config)
+    _check_head(found, config)
     missing = [name for name in FILES if name != weights.FILE and not (path / name).is_file()]
     if not weights.files(path):
         missing.append(weights.FILE)
@@ -110,7 +109,7 @@ def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Ch
             "transformers can read it, this writes such a copy: "
             f"python fit.py record {found.said} --out DIR"
         )
-    names = _label_names(source, config, names, label_names)
+    names = class_names(found, label_names)
     config["id2label"] = {str(i): name for i, name in enumerate(names)}
     for field, values in architecture.SUPPORTED.items():
         if field in config and config[field] not in values:
@@ -120,6 +119,32 @@ def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Ch
             )
     config["vocab_size"] = _vocabulary(path, config)
     return Checkpoint(found, config, names, weights.sha256(path))
+
+
+def class_names(found: Source, given: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The classes of a classifier, in the order of its logits, whatever its architecture.
+
+    Args:
+        found: where it is.
+        given: its classes, instead of those of config.json.
+
+    Raises:
+        CheckpointError: no config.json, a head that is not judged, or classes without names.
+    """
+    config, names = _config_of(found)
+    _check_head(found, config)
+    return _label_names(found.said, config, names, given)
+
+
+def is_laid_out(path: Path) -> bool:
+    """Whether a folder has weights and tokenizer in the files that are judged."""
+    return (path / "tokenizer.json").is_file() and bool(weights.files(path))
+
+
+def _config_of(found: Source) -> tuple[dict[str, Any], tuple[str, ...]]:
+    if not (found.path / "config.json").is_file():
+        raise CheckpointError(f"{found.said}: no config.json; a checkpoint has {', '.join(FILES)}")
+    return read_config(found.path)
 
 
 def read_config(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -138,15 +163,13 @@ def read_config(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     return config, tuple(str(labels[key]) for key in sorted(labels, key=int))
 
 
-def _check_head(source: str, path: Path, config: dict[str, Any]) -> None:
+def _check_head(found: Source, config: dict[str, Any]) -> None:
     """Refuse what does not choose one of several classes."""
-    architectures = config.get("architectures") or []
-    # A name of the author's own says nothing; then the file tells.
-    if not any(name.endswith("ForSequenceClassification") for name in architectures) and (
-        any("For" in name for name in architectures) or not _has_head(path, config)
-    ):
+    source = found.said
+    if not has_head(found.path, config):
+        architectures = config.get("architectures") or ["a model"]
         raise CheckpointError(
-            f"{source}: {', '.join(architectures) or 'a model'} without a classification head can "
+            f"{source}: {', '.join(architectures)} without a classification head can "
             f"be trained, not judged: python fit.py finetune {source} --out DIR"
         )
     kind = config.get("problem_type")
@@ -162,11 +185,22 @@ def _check_head(source: str, path: Path, config: dict[str, Any]) -> None:
     )
 
 
-def _has_head(path: Path, config: dict[str, Any]) -> bool:
-    architecture = architecture_of(config)
-    shapes = architecture.parameter_shapes({"id2label": {}, **config})
-    head = {name for name in shapes if not name.startswith(f"{architecture.BASE}.")}
+def has_head(path: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint has a classification head, by its config.json and its weights."""
+    architectures = config.get("architectures") or []
+    if any(name.endswith("ForSequenceClassification") for name in architectures):
+        return True
+    if any("For" in name for name in architectures):
+        return False
+    # A name of the author's own says nothing; then the weights tell, or else the classes.
+    if not weights.files(path):
+        return bool(config.get("id2label"))
     try:
+        architecture = architecture_of(config)
+        shapes = architecture.parameter_shapes(
+            {**with_defaults(config), "id2label": config.get("id2label") or {}}
+        )
+        head = {name for name in shapes if not name.startswith(f"{architecture.BASE}.")}
         return head <= weights.names(path, shapes, architecture.BASE)
     except CheckpointError:
         return False
@@ -194,9 +228,18 @@ def _label_names(
         what = f"calls its classes {', '.join(names)}" if names else "has no id2label"
         raise CheckpointError(
             f"{source}: config.json {what}; name the classes in the order of the logits: "
-            f"--checkpoint {source} --labels {letters}"
+            f"--labels {letters}"
         )
     return names
+
+
+def content(found: Source) -> str:
+    """Return what identifies a checkpoint: of a hub's the commit, else a SHA-256 of its files."""
+    if found.from_hub:
+        return found.said
+    names = {file.name for each in (*hub.FILES, *hub.PICKLED) for file in found.path.glob(each)}
+    names.discard("reference_outputs.json")
+    return digest({name: file_sha256(found.path / name) for name in sorted(names)})
 
 
 def parameter_count(config: Mapping[str, Any]) -> int:

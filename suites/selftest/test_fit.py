@@ -112,6 +112,7 @@ def test_a_missing_package_is_one_sentence() -> None:
     assert done.returncode == 2
     assert "pip install --group train" in done.stderr
     assert "Traceback" not in done.stderr
+    assert "--group build --group train" in run_without_packages("judge", "runs/mine").stderr
     assert "--group build" in run_without_packages("bundle", "--out", "some.zip").stderr
 
 
@@ -149,6 +150,13 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         main(["distil"])
     assert "invalid choice: 'distil'" in capsys.readouterr().err
+
+
+def test_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """`judge` alone passes on what it does not know."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["record", "runs/mine", "--preset", "smoke"])
+    assert "unrecognized arguments: --preset smoke" in capsys.readouterr().err
 
 
 def test_an_unknown_mode_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:

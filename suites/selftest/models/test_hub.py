@@ -48,6 +48,8 @@ for source in json.load(sys.stdin):
     except ValueError as error:
         print(json.dumps([2, str(error)]))
 """
+# Recording, and pytest as far as it finds out what there is to judge.
+JUDGE = ["--dataset", "texts.csv", "--cache-dir", "built", "--collect-only", "-q"]
 # Of each command: exit status, and what it said.
 Said = dict[str, tuple[int, str]]
 
@@ -131,6 +133,7 @@ def said(server: Hub, workplace: Path) -> Said:
         "no folder": [*record, "org/judged"],
         "judged": [*record, "org/judged", "--out", "judged"],
         "pickled": [*record, "org/pickled", "--out", "pickled"],
+        "by one command": ["judge", "org/pickled", *JUDGE],
         "no head": [*record, "org/encoder", "--out", "bad"],
     }
     return _run(COMMANDS, dict(jobs), workplace, HF_ENDPOINT=server.url)
@@ -157,6 +160,17 @@ def test_a_hub_id_is_fine_tuned_at_the_revision_asked_for(said: Said, workplace:
     provenance = made.reference_outputs().provenance
     assert provenance["checkpoint"] == f"org/encoder@{commit('org/encoder', 'v1')}"
     assert "fit.py finetune org/encoder@v1" in provenance["command"]
+
+
+def test_a_hub_id_is_judged_by_one_command(said: Said, workplace: Path) -> None:
+    """Its copy is the cache's, and is called by the id and the commit."""
+    status, output = said["by one command"]
+    assert status == 0, output
+    name = f"org--pickled@{commit('org/pickled', 'main')[:12]}"
+    (copy,) = (workplace / "built" / "artifacts").glob(f"recorded-*/{name}")
+    made = open_checkpoint(str(copy))
+    made.weights()
+    made.reference_outputs().require(_evaluation(workplace), copy)
 
 
 def test_a_download_that_breaks_off_once_goes_on(said: Said, server: Hub) -> None:
@@ -186,7 +200,7 @@ def test_the_cache_serves_without_a_hub(offline: Said, workplace: Path) -> None:
         ("half", "broke off (RemoteProtocolError"),
         ("half", "run this again, files that arrived complete are kept"),
         ("no folder", "say where: python fit.py record org/judged@"),
-        ("no head", "no classification head; fine-tune it on these texts first"),
+        ("no head", "without a classification head can be trained, not judged"),
     ],
 )
 def test_what_the_hub_does_not_give_is_told(

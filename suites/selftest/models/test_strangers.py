@@ -16,6 +16,7 @@ import pytest
 from common.framing import Framing
 from models.checkpoints import weights
 from models.checkpoints.checkpoint import open_checkpoint
+from models.checkpoints.hub import Source
 from models.errors import CheckpointError
 from models.tflite.convert import lengths
 from suites.selftest import synthetic
@@ -257,15 +258,16 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["DataParallel", "gamma and beta", "shards", "few positions"])
 def test_reference_outputs_are_recorded_of_strangers(name: str, tmp_path: Path) -> None:
     from data.splits import split
-    from models.training import train
+    from models.training import loading
+    from models.training.recording import record_checkpoint
 
     kind, fields, edit, _ = STRANGERS[name]
     folder, oracle = synthetic.write_checkpoint(tmp_path, kind, **fields)
     if edit:
         edit(folder)
     splits = split(synthetic.dataset())
-    recorded = train.record_checkpoint(str(folder), splits)
-    tokenizer = train.AutoTokenizer.from_pretrained(folder)
+    recorded = record_checkpoint(str(folder), splits)
+    tokenizer = loading.read_tokenizer(Source(folder, str(folder), from_hub=False))
     text = tokenizer(splits.evaluation.texts[0], return_tensors="pt")
     with torch.inference_mode():
         expected = oracle(**text).logits.numpy()[0]

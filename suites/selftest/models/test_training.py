@@ -35,9 +35,21 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch; tox -e self
 
 from transformers import TrainerCallback  # noqa: E402
 
-from models.training import distillation, train  # noqa: E402
+from models.training import (  # noqa: E402
+    augmentation,
+    checkpointing,
+    class_prior,
+    distillation_loss,
+    loading,
+    students,
+)
+from models.training.distill import distill  # noqa: E402
+from models.training.finetune import finetune  # noqa: E402
+from models.training.hyperparameters import Hyperparameters  # noqa: E402
+from models.training.recording import record_checkpoint  # noqa: E402
+from models.training.trainer import make_trainer  # noqa: E402
 
-HP = train.Hyperparameters(epochs=2, learning_rate=5e-3, batch_size=16)
+HP = Hyperparameters(epochs=2, learning_rate=5e-3, batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +67,23 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def tuned(encoder: str, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "tuned"
-    train.finetune(encoder, splits, out, HP)
+    finetune(encoder, splits, out, HP)
     return out
 
 
 def test_a_bare_encoder_is_refused_naming_the_training_command(encoder: str) -> None:
     with pytest.raises(CheckpointError, match=f"python fit.py finetune {encoder}"):
         open_checkpoint(encoder)
+
+
+def test_an_encoder_in_pytorch_s_own_format_is_no_classifier(tmp_path: Path) -> None:
+    """Its config.json names no classes, though transformers' default configuration does."""
+    from safetensors.torch import load_file
+
+    folder = synthetic.write_bert(tmp_path / "encoder")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert not loading.is_classifier(locate(str(folder)))
 
 
 def test_finetuning_learns_and_records(tuned: Path, splits: Splits) -> None:
@@ -110,7 +132,7 @@ def test_a_finished_training_is_not_begun_again(
     cut = tuned / "training" / "checkpoint-88888"
     cut.mkdir()
     (cut / "trainer_state.json").write_text('{"epoch": 2.0, "glob')
-    train.finetune(encoder, splits, tuned, HP)
+    finetune(encoder, splits, tuned, HP)
     said = capsys.readouterr().out
     assert re.search("resuming from .*checkpoint-36\n", said)
     assert not half.exists(), "it only takes up space"
@@ -129,49 +151,47 @@ def test_a_training_checkpoint_that_lost_its_end_is_passed_over(
 ) -> None:
     """As a power cut leaves it; the one before it is whole."""
     out = Path(shutil.copytree(tuned, tmp_path / "out"))
-    newest = train.training_checkpoints(out)[-1]
+    newest = checkpointing.complete_checkpoints(out)[-1]
     lost = Path(shutil.copytree(newest, newest.with_name("checkpoint-77777")))
     content = (lost / file).read_bytes()
     (lost / file).write_bytes(content[:-100])
-    train.finetune(encoder, splits, out, HP)
+    finetune(encoder, splits, out, HP)
     said = capsys.readouterr().out
-    assert f"not whole, and deleted: {lost}" in said
+    assert f"incomplete, and deleted: {lost}" in said
     assert f"resuming from {newest}" in said
 
 
+class _SavesOften(TrainerCallback):
+    """Write a training checkpoint every other step."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_save = state.global_step % 2 == 0
+
+
 class _Killed(TrainerCallback):
-    """Ends a training after five steps, as Ctrl-C does."""
+    """End a training after five steps, as Ctrl-C does."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == 5:
             raise KeyboardInterrupt
 
 
+class _Diverges(TrainerCallback):
+    """End a training with a weight that is no number of half precision."""
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        given["model"].classifier.weight.data[0, 0] = 1e6
+
+
 def test_killed_half_way_it_ends_as_if_it_had_not_been(
-    encoder: str,
-    splits: Splits,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    encoder: str, splits: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The optimizer, the rate, the chance and the texts still to come are where they were."""
-    often, trainer = train.TrainingArguments, train.make_trainer
-    monkeypatch.setattr(
-        train, "TrainingArguments", lambda **given: often(**{**given, "save_steps": 2})
-    )
-    train.finetune(encoder, splits, tmp_path / "whole", HP)
-    with monkeypatch.context() as patched:
-
-        def killed(*given: Any) -> Any:
-            made = trainer(*given)
-            made.add_callback(_Killed())
-            return made
-
-        patched.setattr(train, "make_trainer", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train.finetune(encoder, splits, tmp_path / "cut", HP)
+    """Optimizer, learning rate, random numbers and the texts still to come are where they were."""
+    finetune(encoder, splits, tmp_path / "whole", HP, callbacks=[_SavesOften()])
+    with pytest.raises(KeyboardInterrupt):
+        finetune(encoder, splits, tmp_path / "cut", HP, callbacks=[_SavesOften(), _Killed()])
     assert not (tmp_path / "cut" / "model.safetensors").exists()
-    train.finetune(encoder, splits, tmp_path / "cut", HP)
+    finetune(encoder, splits, tmp_path / "cut", HP)
     assert f"resuming from {tmp_path / 'cut' / 'training' / 'checkpoint-4'}" in (
         capsys.readouterr().out
     )
@@ -186,24 +206,19 @@ def test_two_runs_do_not_train_into_one_folder(
     encoder: str, splits: Splits, tmp_path: Path
 ) -> None:
     with (
-        train.training_lock(tmp_path / "out"),
+        checkpointing.locked(tmp_path / "out"),
         pytest.raises(SaveError, match="another run trains into it; wait for it"),
     ):
-        train.finetune(encoder, splits, tmp_path / "out", HP)
+        finetune(encoder, splits, tmp_path / "out", HP)
 
 
 def test_a_training_that_diverged_replaces_nothing(
-    encoder: str, tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoder: str, tuned: Path, splits: Splits, tmp_path: Path
 ) -> None:
     out = Path(shutil.copytree(tuned, tmp_path / "out"))
     before = file_sha256(out / "model.safetensors")
-
-    def diverged(trainer: Any, *_: Any) -> None:
-        trainer.model.classifier.weight.data[0, 0] = 1e6  # no number of half precision
-
-    monkeypatch.setattr(train, "run_training", diverged)
     with pytest.raises(CheckpointError, match=r"diverged \(classifier\.weight .* lower --learning"):
-        train.finetune(encoder, splits, out, HP)
+        finetune(encoder, splits, out, HP, callbacks=[_Diverges()])
     assert file_sha256(out / "model.safetensors") == before
 
 
@@ -212,7 +227,7 @@ def test_a_model_card_of_before_is_kept_aside(
 ) -> None:
     out = Path(shutil.copytree(tuned, tmp_path / "out"))
     (out / "README.md").write_text("what its maker says")
-    train.finetune(encoder, splits, out, HP)
+    finetune(encoder, splits, out, HP)
     assert (out / "README.md.before").read_text() == "what its maker says"
     assert ModelCard.load(out / "README.md").data.model_name == "out"
 
@@ -265,7 +280,7 @@ def _uneven(splits: Splits, *labels: tuple[int, ...]) -> tuple[Splits, np.ndarra
 
 
 @pytest.mark.parametrize("lacks", [0.0, 0.7])
-def test_the_rare_are_heeded_as_tweets_held_out_say(
+def test_logits_are_adjusted_as_far_as_held_out_texts_ask(
     splits: Splits, lacks: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model that is right but for a share of the adjustment, on the validation and calibration
@@ -279,11 +294,13 @@ def test_the_rare_are_heeded_as_tweets_held_out_say(
         lacked = lacks if dataset in (splits.validation, splits.calibration) else 0.3
         return (0.05 * right - lacked * rarity).tolist()
 
-    monkeypatch.setattr(train, "record", outputs)
+    monkeypatch.setattr(class_prior, "record", outputs)
     model = torch.nn.Module()
     model.classifier = torch.nn.Linear(1, 3)
     before = model.classifier.bias.detach().numpy().copy()
-    assert train.adjust_logits_for_class_prior(model, None, uneven, [("teacher", None)]) == lacks
+    assert (
+        class_prior.adjust_logits_for_class_prior(model, None, uneven, [("teacher", None)]) == lacks
+    )
     added = model.classifier.bias.detach().numpy() - before
     assert added == pytest.approx(lacks * rarity, abs=1e-5)
 
@@ -297,7 +314,7 @@ def test_the_rare_are_heeded_as_tweets_held_out_say(
         (["blind to the rare", "all right"], 3, 0.6),
     ],
 )
-def test_the_rare_are_heeded_for_what_it_costs_the_others(
+def test_the_adjustment_counts_what_it_costs_the_other_classes(
     splits: Splits, teachers: list[str], lost: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two texts of eight become right, and ``lost`` wrong. Accuracy alone would leave all targets
@@ -316,41 +333,62 @@ def test_the_rare_are_heeded_for_what_it_costs_the_others(
         return (found[:6] if dataset is uneven.validation else found[6:]).tolist()
 
     assert 0.5 < 0.9 / (rarity[2] - rarity[0]) < 0.6
-    monkeypatch.setattr(train, "record", outputs)
+    monkeypatch.setattr(class_prior, "record", outputs)
     model = torch.nn.Module()
     model.classifier = torch.nn.Linear(1, 3)
     assert (
-        train.adjust_logits_for_class_prior(model, None, uneven, [(t, None) for t in teachers])
+        class_prior.adjust_logits_for_class_prior(
+            model, None, uneven, [(t, None) for t in teachers]
+        )
         == share
     )
 
 
-def test_bfloat16_asks_for_no_gpu(
-    tuned: Path, splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train, "bfloat16_is_fast", lambda: True)
+def test_bfloat16_asks_for_no_gpu(tuned: Path, splits: Splits, tmp_path: Path) -> None:
     found = locate(str(tuned))
-    tokenizer = train.open_tokenizer(found)
-    trainer = train.make_trainer(
-        train.open_model(found, tokenizer), tokenizer, splits, tmp_path / "out", HP
-    )
-    assert trainer.args.bf16
+    tokenizer = loading.read_tokenizer(found)
+    model = loading.read_classifier(found, tokenizer)
+    assert make_trainer(model, tokenizer, splits, tmp_path / "out", HP, bfloat16=True).args.bf16
 
 
 def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_path: Path) -> None:
-    teacher = str(synthetic.write_bert(tmp_path / "teacher", NAMES[::-1]))
+    teacher = str(synthetic.write_bert(tmp_path / "teacher", ("bad", "fair", "good")))
     with pytest.raises(CheckpointError, match="fine-tune the teacher on these texts first"):
-        train.distill([teacher], splits, tmp_path / "out", HP)
+        distill([teacher], splits, tmp_path / "out", HP)
     with pytest.raises(CheckpointError, match=f"python fit.py finetune {encoder}"):
-        train.distill([encoder], splits, tmp_path / "out", HP)
+        distill([encoder], splits, tmp_path / "out", HP)
     assert not (tmp_path / "out").exists()
+
+
+def test_teachers_whose_classes_have_two_orders_are_refused(splits: Splits, tmp_path: Path) -> None:
+    """The mean of their probabilities would mix the classes."""
+    one, two = (
+        str(synthetic.write_bert(tmp_path / name, names))
+        for name, names in (("one", NAMES), ("two", NAMES[::-1]))
+    )
+    with pytest.raises(CheckpointError, match=f"^{two}: its classes are positive.* need one order"):
+        distill([one, two], splits, tmp_path / "out", HP)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_head_whose_classes_have_another_order_is_trained_in_its_own(
+    splits: Splits, tmp_path: Path
+) -> None:
+    """Trained in the order of the texts, it would learn each class's outputs anew."""
+    folder = synthetic.write_bert(tmp_path / "head", NAMES[::-1])
+    hp = dataclasses.replace(HP, learning_rate=0.0, epochs=0.1)
+    recorded = finetune(str(folder), splits, tmp_path / "out", hp)
+    assert recorded.label_names == NAMES[::-1]
+    assert open_checkpoint(str(tmp_path / "out")).label_names == NAMES[::-1]
+    untrained = record_checkpoint(str(folder), splits)
+    assert np.allclose(recorded.logits, untrained.logits, atol=1e-2), "half precision"
 
 
 @pytest.mark.parametrize(
     ("names", "fillers", "said"),
     [
         (NAMES, 61, "vocabulary is not this teacher's, so the two would read different texts"),
-        (("bad", "good"), 60, r"its labels \('bad', 'good'\) are not the texts'"),
+        (("bad", "good"), 60, "its classes are bad, good, those of made up are"),
     ],
 )
 def test_a_student_that_does_not_fit_its_teacher_is_refused(
@@ -359,7 +397,7 @@ def test_a_student_that_does_not_fit_its_teacher_is_refused(
     teacher = synthetic.write_bert(tmp_path / "teacher", NAMES)
     student = synthetic.write_bert(tmp_path / "student", names, fillers)
     with pytest.raises(CheckpointError, match=said):
-        train.distill([str(teacher)], splits, tmp_path / "out", HP, student=str(student))
+        distill([str(teacher)], splits, tmp_path / "out", HP, student=str(student))
     assert not (tmp_path / "out").exists()
 
 
@@ -381,9 +419,9 @@ def _tokenizer_of_another(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_cut, r"not a whole checkpoint \(.*not fully covered\); fetch or train it again"),
-        (lambda f: (f / "model.safetensors").unlink(), "not a whole checkpoint .*no file named"),
-        (lambda f: (f / "config.json").write_text("{"), "not a whole checkpoint"),
+        (_cut, r"not a complete checkpoint \(.*not fully covered\); fetch or train it again"),
+        (lambda f: (f / "model.safetensors").unlink(), "not a complete checkpoint .*no file named"),
+        (lambda f: (f / "config.json").write_text("{"), "not a complete checkpoint"),
         (lambda f: (f / "config.json").unlink(), r"no config\.json"),
         (lambda f: (f / "tokenizer.json").unlink(), r"no tokenizer\.json and no vocab\.txt"),
         (_promise_a_layer_more, r"its weights have no bert\.encoder\.layer\.2"),
@@ -397,7 +435,7 @@ def test_a_checkpoint_that_is_not_whole_is_never_trained_on(
     folder = synthetic.write_bert(tmp_path / "encoder")
     damage(folder)
     with pytest.raises(CheckpointError, match=said):
-        train.finetune(str(folder), splits, tmp_path / "out", HP)
+        finetune(str(folder), splits, tmp_path / "out", HP)
     assert not (tmp_path / "out").exists()
 
 
@@ -405,10 +443,10 @@ def test_a_head_of_other_classes_is_refused(splits: Splits, tmp_path: Path) -> N
     """By `finetune` and by `record`, and the reference outputs that is there stays."""
     folder = synthetic.write_bert(tmp_path / "two", ("bad", "good"))
     with pytest.raises(CheckpointError, match="start from the encoder that it was made of"):
-        train.finetune(str(folder), splits, tmp_path / "out", HP)
+        finetune(str(folder), splits, tmp_path / "out", HP)
     (folder / "reference_outputs.json").write_text("the last good one")
-    with pytest.raises(CheckpointError, match="are not the texts'"):
-        train.record_checkpoint(str(folder), splits)
+    with pytest.raises(DatasetError, match=r"the checkpoint's are bad, good; .*option labels="):
+        record_checkpoint(str(folder), splits)
     assert (folder / "reference_outputs.json").read_text() == "the last good one"
 
 
@@ -420,22 +458,22 @@ def test_a_card_is_not_recorded_beside_what_cannot_be_judged(
     shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
     (folder / file).unlink()
     with pytest.raises(CheckpointError, match=f"record {folder} --out DIR"):
-        train.record_checkpoint(str(folder), splits)
+        record_checkpoint(str(folder), splits)
 
 
 def test_an_edited_card_is_recorded_again(tuned: Path, splits: Splits, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
     (folder / "reference_outputs.json").write_text("{}")
-    assert train.record_checkpoint(str(folder), splits) == ReferenceOutputs.load(
+    assert record_checkpoint(str(folder), splits) == ReferenceOutputs.load(
         folder / "reference_outputs.json"
     )
 
 
 def test_a_student_of_a_teacher_with_a_narrower_embedding(tuned: Path) -> None:
     """It begins with as many components as there are."""
-    teacher = train.open_model(found := locate(str(tuned)), train.open_tokenizer(found))
-    student = distillation.fresh_mobilebert(teacher, NAMES, 2)
+    teacher = loading.read_classifier(found := locate(str(tuned)), loading.read_tokenizer(found))
+    student = students.fresh_mobilebert(teacher, NAMES, 2)
     known = teacher.get_input_embeddings().weight.detach()
     table = student.get_input_embeddings().weight.detach()
     assert known.shape[1] < table.shape[1]
@@ -451,11 +489,11 @@ def test_a_model_card_that_is_there_is_left_as_it_is(
     folder = tmp_path / "copy"
     shutil.copytree(tuned, folder, ignore=shutil.ignore_patterns("training"))
     (folder / "README.md").write_text("what its maker says")
-    train.record_checkpoint(str(folder), splits)
+    record_checkpoint(str(folder), splits)
     assert (folder / "README.md").read_text() == "what its maker says"
     assert "README.md is left as it is" in capsys.readouterr().out
     (folder / "README.md").unlink()
-    train.record_checkpoint(str(folder), splits)
+    record_checkpoint(str(folder), splits)
     assert ModelCard.load(folder / "README.md").data.model_name == folder.name
 
 
@@ -519,9 +557,9 @@ def test_distillation_pulls_the_student_to_its_teacher(tuned: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     teacher = AutoModelForSequenceClassification.from_pretrained(tuned, dtype=torch.float32)
-    student = distillation.fresh_mobilebert(_padded(teacher), NAMES, 24)
+    student = students.fresh_mobilebert(_padded(teacher), NAMES, 24)
     assert student.config.num_hidden_layers == 24
-    model = distillation.Distillation(
+    model = distillation_loss.Distillation(
         student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
     )
     ids = torch.randint(4, 60, (8, 10))
@@ -566,13 +604,13 @@ def test_a_training_of_something_else_is_not_gone_on_with(
     before = file_sha256(out / "model.safetensors")
     other = dataclasses.replace(HP, learning_rate=HP.learning_rate / 2)
     with pytest.raises(CheckpointError, match="begun with another learning_rate: delete it"):
-        train.finetune(encoder, splits, out, other)
+        finetune(encoder, splits, out, other)
     another = synthetic.write_bert(tmp_path / "another", fillers=61)
     with pytest.raises(CheckpointError, match="begun with another checkpoint: delete it"):
-        train.finetune(str(another), splits, out, HP)
+        finetune(str(another), splits, out, HP)
     assert file_sha256(out / "model.safetensors") == before
     moved = shutil.copytree(encoder, tmp_path / "moved")  # the same, wherever it lies
-    train.finetune(str(moved), splits, out, HP)
+    finetune(str(moved), splits, out, HP)
     assert "resuming from" in capsys.readouterr().out
 
 
@@ -582,20 +620,20 @@ def test_varied_tweets_keep_their_neighbourhood_and_lose_their_label() -> None:
     first, width = FIRST_WORD, 16
     table = torch.randn(first + 40, width, generator=torch.Generator().manual_seed(1))
     table[first + 1 :: 2] = table[first::2] + 0.01  # every word has a twin next to it
-    near = distillation.nearest(table, 3)
+    near = augmentation.nearest(table, 3)
     twins = torch.arange(first, first + 40, 2)
     assert (near[twins, 0] == twins + 1).all() and (near[twins + 1, 0] == twins).all()
     assert (near >= first).all()
     model = torch.nn.Module()
     dataset = [{"input_ids": [first] * 20, "attention_mask": [1] * 20, "labels": 1}] * 64
-    varied = distillation.AugmentingCollator(_stacked, model, table, share=0.5)
+    varied = augmentation.AugmentingCollator(_stacked, model, table, share=0.5)
     varied.neighbours = near[:, :1]
     torch.manual_seed(0)
     found = varied(dataset)
     changed = (found["input_ids"] != first).any(1)
     assert (found["input_ids"][changed].unique() == torch.tensor([first, first + 1])).all()
     assert 16 < int(changed.sum()) < 48
-    assert (found["labels"][changed] == distillation.UNLABELED).all()
+    assert (found["labels"][changed] == distillation_loss.UNLABELED).all()
     assert (found["labels"][~changed] == 1).all()
     model.eval()
     assert (varied(dataset)["input_ids"] == first).all()
@@ -607,7 +645,7 @@ def test_every_other_varied_tweet_ends_as_another() -> None:
         for i in range(64)
     ]
     table = torch.eye(FIRST_WORD + 9)  # no piece before FIRST_WORD becomes another
-    varied = distillation.AugmentingCollator(_stacked, torch.nn.Module(), table, share=0.5)
+    varied = augmentation.AugmentingCollator(_stacked, torch.nn.Module(), table, share=0.5)
     torch.manual_seed(0)
     found = varied(dataset)
     starts, ends = found["input_ids"][:, :5], found["input_ids"][:, 5:] - 100
@@ -615,7 +653,7 @@ def test_every_other_varied_tweet_ends_as_another() -> None:
     joined = (ends != starts).all(1)
     assert 4 < int(joined.sum()) < 32
     assert (ends[joined] == starts.roll(1, 0)[joined]).all(), "with the end of the one before"
-    assert (found["labels"][joined] == distillation.UNLABELED).all()
+    assert (found["labels"][joined] == distillation_loss.UNLABELED).all()
 
 
 def _stacked(dataset: list[dict[str, Any]]) -> Any:
@@ -649,8 +687,8 @@ def _mobilebert(folder: Path, teacher: Path, layers: int) -> Path:
 
 
 def _of_depth(folder: Path, layers: int) -> Any:
-    model = train.open_model(locate(str(folder)), [])
-    distillation.resize_depth(model, layers)
+    model = loading.read_classifier(locate(str(folder)), [])
+    students.resize_depth(model, layers)
     return model.eval()
 
 
@@ -698,12 +736,12 @@ def test_several_teachers_answer_with_the_mean_of_their_probabilities(tuned: Pat
     with torch.no_grad():
         teachers[1].classifier.weight.neg_()
         taught = sum(torch.softmax(each(ids).logits / 2, -1) for each in teachers) / 2
-    student = distillation.fresh_mobilebert(_padded(teachers[0]), NAMES, 24)
-    model = distillation.Distillation(
+    student = students.fresh_mobilebert(_padded(teachers[0]), NAMES, 24)
+    model = distillation_loss.Distillation(
         student, teachers, [torch.arange(73)] * 2, temperature=2.0, hidden_weight=0.0
     )
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    nothing = torch.full((8,), distillation.UNLABELED)
+    nothing = torch.full((8,), distillation_loss.UNLABELED)
     loss = model(**batch, labels=nothing)["loss"]
     own = torch.log_softmax(student(ids).logits / 2, -1)
     divergence = (taught * (taught.log() - own)).sum(-1).mean()
@@ -713,16 +751,16 @@ def test_several_teachers_answer_with_the_mean_of_their_probabilities(tuned: Pat
 def test_hidden_states_and_labels_teach_as_documented(tuned: Path, tmp_path: Path) -> None:
     """Each of the teacher's layers, normalised, is met by the student's of the same depth, at real
     tokens alone; the labels count half."""
-    teacher = train.open_model(locate(str(tuned)), [])
-    student = train.open_model(locate(str(_mobilebert(tmp_path / "student", tuned, 4))), [])
-    model = distillation.Distillation(
+    teacher = loading.read_classifier(locate(str(tuned)), [])
+    student = loading.read_classifier(locate(str(_mobilebert(tmp_path / "student", tuned, 4))), [])
+    model = distillation_loss.Distillation(
         student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
     )
     for parameter in student.parameters():  # so that its layers differ
         parameter.data += 0.05 * torch.randn_like(parameter)
     ids, mask = torch.randint(4, 60, (8, 10)), torch.ones(8, 10, dtype=torch.long)
     mask[:4, 6:] = 0
-    nothing, labels = torch.full((8,), distillation.UNLABELED), torch.arange(8) % 3
+    nothing, labels = torch.full((8,), distillation_loss.UNLABELED), torch.arange(8) % 3
     asked = {"input_ids": ids, "attention_mask": mask, "output_hidden_states": True}
     with torch.no_grad():
         with_hidden = model(ids, mask, nothing)["loss"]
@@ -745,9 +783,9 @@ def test_hidden_states_and_labels_teach_as_documented(tuned: Path, tmp_path: Pat
 
 def test_teachers_go_where_the_student_goes(tuned: Path, tmp_path: Path) -> None:
     """To a GPU, say; the device "meta" is one that every machine has."""
-    teacher = train.open_model(locate(str(tuned)), [])
-    student = train.open_model(locate(str(_mobilebert(tmp_path / "student", tuned, 2))), [])
-    model = distillation.Distillation(
+    teacher = loading.read_classifier(locate(str(tuned)), [])
+    student = loading.read_classifier(locate(str(_mobilebert(tmp_path / "student", tuned, 2))), [])
+    model = distillation_loss.Distillation(
         student, [teacher], [torch.arange(73)], temperature=2.0, hidden_weight=1.0
     ).to("meta")
     assert {x.device.type for x in (*model.parameters(), *teacher.parameters())} == {"meta"}
@@ -761,14 +799,14 @@ def test_a_table_padded_for_speed_is_cut_to_the_words(
     tuned: Path, splits: Splits, tmp_path: Path
 ) -> None:
     """Else the judge, who counts both, would refuse the student after hours."""
-    teacher = train.open_model(
-        locate(str(tuned)), tokenizer := train.open_tokenizer(locate(str(tuned)))
+    teacher = loading.read_classifier(
+        locate(str(tuned)), tokenizer := loading.read_tokenizer(locate(str(tuned)))
     )
     teacher.resize_token_embeddings(80)
     teacher.save_pretrained(tmp_path / "teacher")
     tokenizer.save_pretrained(tmp_path / "teacher")
     hp = dataclasses.replace(HP, layers=1, epochs=0.2)
-    train.distill([str(tmp_path / "teacher")], splits, tmp_path / "out", hp)
+    distill([str(tmp_path / "teacher")], splits, tmp_path / "out", hp)
     assert open_checkpoint(str(tmp_path / "out")).config["vocab_size"] == 73
 
 
@@ -780,7 +818,7 @@ def test_too_few_positions_are_refused_before_training(splits: Splits, tmp_path:
     config.max_position_embeddings = 64
     BertModel(config).save_pretrained(folder)
     with pytest.raises(CheckpointError, match="has 64 positions, and texts are read up to 128"):
-        train.finetune(str(folder), splits, tmp_path / "out", HP)
+        finetune(str(folder), splits, tmp_path / "out", HP)
 
 
 def test_only_a_bert_is_cut() -> None:
@@ -788,7 +826,7 @@ def test_only_a_bert_is_cut() -> None:
 
     config = DistilBertConfig(vocab_size=73, dim=32, n_heads=2, hidden_dim=32, n_layers=2)
     with pytest.raises(CheckpointError, match="a distilbert is no student"):
-        distillation.resize_depth(DistilBertForSequenceClassification(config), 1)
+        students.resize_depth(DistilBertForSequenceClassification(config), 1)
 
 
 def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
@@ -802,10 +840,10 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
     teacher = synthetic.write_bert(tmp_path / "teacher", NAMES, fillers=1200)
     student = _mobilebert(tmp_path / "student", teacher, 2)
     read: list[Any] = []
-    forward = distillation.Distillation.forward
+    forward = distillation_loss.Distillation.forward
 
     def spied(self: Any, input_ids: Any, **rest: Any) -> Any:
-        hook = self._teachers[0].register_forward_pre_hook(
+        hook = self.teachers[0].register_forward_pre_hook(
             lambda _, __, given: read.append((input_ids, given["input_ids"])), with_kwargs=True
         )
         try:
@@ -817,8 +855,8 @@ def test_a_student_of_fewer_words_reads_what_its_teacher_reads(
         model.classifier.bias.data += torch.tensor([1.0, 2.0, 3.0])
         return 0.5
 
-    monkeypatch.setattr(distillation.Distillation, "forward", spied)
-    monkeypatch.setattr(train, "adjust_logits_for_class_prior", adjusted)
+    monkeypatch.setattr(distillation_loss.Distillation, "forward", spied)
+    monkeypatch.setattr("models.training.distill.adjust_logits_for_class_prior", adjusted)
     for start, out in ((student, "small"), (tmp_path / "small", "further")):
         status = main(
             [
@@ -906,13 +944,14 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
         return status, said.out + said.err
 
     labels: list[int] = []
-    outputs = distillation.Distillation.output_loss
+    forward = distillation_loss.Distillation.forward
 
-    def spied(self: Any, logits: Any, target: Any, of: Any) -> Any:
-        labels.extend(of.tolist())
-        return outputs(self, logits, target, of)
+    def spied(self: Any, **given: Any) -> Any:
+        if self.training:
+            labels.extend(given["labels"].tolist())
+        return forward(self, **given)
 
-    monkeypatch.setattr(distillation.Distillation, "output_loss", spied)
+    monkeypatch.setattr(distillation_loss.Distillation, "forward", spied)
     status, said = run(more, "1")
     assert status == 0, said
     reference_outputs = ReferenceOutputs.load(tmp_path / "out" / "reference_outputs.json")
@@ -923,7 +962,7 @@ def test_unlabelled_texts_teach_and_are_not_those_of_any_split(
     checkpoint = open_checkpoint(str(tmp_path / "out"))
     assert checkpoint.config["num_hidden_layers"] == 2
     checkpoint.weights()
-    assert labels.count(distillation.UNLABELED) == len(kept.texts)
+    assert labels.count(distillation_loss.UNLABELED) == len(kept.texts)
     assert len(labels) == len(kept.texts) + len(splits.train)
     status, said = run(more, "2")
     assert status == 0, said
