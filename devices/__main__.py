@@ -13,6 +13,7 @@ from pathlib import Path
 from devices import op_support
 from devices.boards import emulation
 from devices.boards.board import this_machine
+from devices.environments import python_for
 from devices.errors import (
     DeviceError,
     InvokeError,
@@ -25,7 +26,7 @@ from devices.measurement import aa_test
 from devices.measurement.instruction_count import instructions
 from devices.measurement.projection import by_instructions
 from devices.profile import profile, profiles
-from devices.runtimes.environments import RUNTIMES, python_for
+from devices.runtimes import RUNTIMES
 
 
 def main(argv: list[str] | None = None) -> int:

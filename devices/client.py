@@ -35,6 +35,7 @@ from devices.errors import (
     WorkerError,
 )
 from devices.measurement.latency import WARM_UP
+from devices.runtimes import RUNTIMES
 
 _ERRORS = {
     "provision": NoRuntimeError,
@@ -66,7 +67,11 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded. `signatures`: name, length, and dtype and shape of inputs and outputs."""
+    """What was loaded.
+
+    `signatures`: name, length, and dtype and shape of inputs and outputs. `lengths` in tokens;
+    `any_length`: a text is run at its own length, up to the only one of `lengths`.
+    """
 
     runtime: str
     version: str
@@ -78,6 +83,7 @@ class Loaded:
     signatures: tuple[dict[str, Any], ...]
     import_seconds: float
     load_seconds: float
+    any_length: bool = False
 
 
 @dataclass(frozen=True)
@@ -309,7 +315,9 @@ class Worker:
 
     def environment(self) -> dict[str, str]:
         """What an answer depends on besides the files: machine, Python, and packages' versions."""
-        about: dict[str, str] = self._ask("environment")
+        own = dict.fromkeys(runtime.group for runtime in RUNTIMES.values())
+        packages = [*own, "tokenizers", "numpy"]
+        about: dict[str, str] = self._ask("environment", distributions=packages)
         return about
 
     @property
@@ -329,18 +337,26 @@ class Worker:
         runtime: str,
         threads: int = 1,
     ) -> Loaded:
-        """Load the classifier, once. NoRuntimeError without the runtime, LoadError if refused.
+        """Load the classifier, once, on one of `devices.runtimes.RUNTIMES`, by its name.
+
+        NoRuntimeError without the runtime, LoadError if the file is refused.
 
         Some runtimes check little: tflite-runtime 2.14 dies of a truncated file. That is its way of
         refusing it, and a LoadError too; the worker is gone then.
         """
+        own = RUNTIMES[runtime]
         try:
             about = self._ask(
                 "load",
                 model_file=str(model_file),
                 tokenizer=str(tokenizer),
                 label_names=list(label_names),
-                runtime=runtime,
+                runtime={
+                    "name": own.name,
+                    "distribution": own.group,
+                    "module": own.module,
+                    "sources": dict(own.sources),
+                },
                 threads=threads,
             )
         except WorkerError as error:
@@ -360,7 +376,8 @@ class Worker:
         return self.loaded
 
     def classify(self, texts: Sequence[str], *, length: int | None = None) -> Outputs:
-        """Labels of texts; each goes to the shortest signature it fits, or to that of `length`."""
+        """Labels of texts; each goes to the shortest signature it fits, or is run at its own length
+        where the file takes any. With `length` all are padded to that one."""
         return self._classify({"texts": list(texts)}, length)
 
     def classify_ids(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +17,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-from common.process import die_with_parent
+from common.process import run
 from devices.boards import emulation
 from devices.boards.detection import Machine, detect, reader
 from devices.client import Worker, parse, ssh
+from devices.environments import has_runtime, python_for
 from devices.errors import DeviceError, OutOfMemoryError, WorkerError
 from devices.measurement import energy, health
 from devices.profile import Profile, profile
-from devices.runtimes.environments import RUNTIMES, has_runtime, python_for
+from devices.runtimes import RUNTIMES
 
 # How long a board may take to start a bare Python, a loaded Pi Zero included.
 START_S = 60.0
@@ -71,6 +71,15 @@ class Board:
     def release(self, runtime: str) -> str:
         """What of a runtime is there as far as this project decides it, such as ``NAME==1.0``."""
         return emulation.release(runtime) if self.emulated else RUNTIMES[runtime].requirements[0]
+
+    @property
+    def properties(self) -> frozenset[BoardProperty]:
+        """What of it an expected failure may depend on."""
+        own = {
+            BoardProperty.EMULATED: self.emulated,
+            BoardProperty.NO_INT8_DOT_PRODUCT: not self.machine.int8_dot_product,
+        }
+        return frozenset(each for each, holds in own.items() if holds)
 
     @property
     def shell(self) -> list[str]:
@@ -152,26 +161,14 @@ class Board:
         self, command: Sequence[str], deadline_s: float, given: IO[bytes] | None = None
     ) -> str:
         whole = [*self.shell, shlex.join(command)] if self.shell else list(command)
-        try:
-            done = subprocess.run(
-                die_with_parent(whole),
-                stdin=given or subprocess.DEVNULL,
-                capture_output=True,
-                timeout=deadline_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise WorkerError(
-                f"{self.name}: `{command[0]}` took more than {deadline_s:.0f} s"
-            ) from None
-        except OSError as error:
-            raise WorkerError(f"{self.name}: `{whole[0]}`: {error}") from error
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip() or "it said nothing"
-            raise WorkerError(
-                f"{self.name}: `{command[0]}` ended with status {done.returncode}: {said}"
-            )
-        return done.stdout.decode("utf-8", "replace")
+        return run(
+            whole,
+            timeout=deadline_s,
+            error=WorkerError,
+            what=self.name,
+            shown=command[0],
+            given=given or b"",
+        )
 
 
 def this_machine(device: str, cache: Path, *, own_python: bool = False) -> Board:

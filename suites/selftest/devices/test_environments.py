@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from devices import environments
+from devices.environments import python_for
 from devices.errors import NoRuntimeError, ProvisionError
-from devices.runtimes import environments
-from devices.runtimes.environments import RUNTIMES, python_for
+from devices.runtimes import RUNTIMES
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from common.cache import Cache
 from data.splits import Splits
 from devices.boards.board import Board, connect, resolve_boards
 from devices.boards.detection import detect
+from devices.environments import python_for
 from devices.errors import DeviceError, InvokeError, OutOfMemoryError, WorkerError
-from devices.runtimes.environments import python_for
 from fixtures.matrix import REFERENCE, ZOO
 from models.checkpoints.bundle import open_bundle
 from suites.selftest import small_bundle

@@ -9,8 +9,9 @@ import pytest
 from common.cache import Cache
 from devices import op_support
 from devices.__main__ import main
+from devices.environments import python_for
 from devices.errors import DeviceError
-from devices.runtimes.environments import RUNTIMES, python_for
+from devices.runtimes import RUNTIMES
 
 
 def test_a_version_that_is_too_new_is_named_with_where_the_runtime_stops() -> None:

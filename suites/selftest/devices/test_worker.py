@@ -23,9 +23,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from devices.boards.detection import detect
 from devices.client import Worker
+from devices.environments import python_for
 from devices.errors import DeviceError, InvokeError, LoadError, NoRuntimeError, WorkerError
 from devices.measurement.health import snapshot
-from devices.runtimes.environments import RUNTIMES, python_for
+from devices.runtimes import RUNTIMES
 from models.tflite.transformations import rewritten
 
 CACHE = Path(__file__).parents[3] / ".cache"

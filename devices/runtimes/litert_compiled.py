@@ -1,0 +1,63 @@
+"""litert-compiled: LiteRT's CompiledModel, the API that LiteRT 2 recommends, with XNNPACK.
+
+It is in the wheel of ai-edge-litert, and computes the same logits as its Interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NAME = "litert-compiled"
+MODULE = "ai_edge_litert.compiled_model"
+FORMAT = "tflite"
+GROUP = "ai-edge-litert"
+BY_DEFAULT = False
+# The wheels of 2.3.0: cp310 and later, manylinux_2_27.
+OLDEST_PYTHON = (3, 10)
+OLDEST_GLIBC = (2, 27)
+
+
+class Signature:
+    """A signature of a CompiledModel, with buffers of its own. See `devices.runtime.Signature`."""
+
+    longest = None
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.name = name
+        self.inputs = _tensors(model.get_input_tensor_details(name))
+        self.outputs = _tensors(model.get_output_tensor_details(name))
+        self._model = model
+        self._given = {each: model.create_input_buffer_by_name(name, each) for each in self.inputs}
+        self._made = {each: model.create_output_buffer_by_name(name, each) for each in self.outputs}
+
+    def run(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        for name, tensor in given.items():
+            self._given[name].write(tensor)
+        self._model.run_by_name(self.name, self._given, self._made)
+        return {name: self._read(name) for name in self.outputs}
+
+    def _read(self, name: str) -> Any:
+        from math import prod
+
+        dtype, shape = self.outputs[name]
+        return self._made[name].read(prod(shape), dtype).reshape(shape)
+
+
+def _tensors(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name → (dtype, shape)."""
+    return {
+        name: (
+            tensor["dtype"],
+            tuple(None if length == -1 else int(length) for length in tensor["shape"]),
+        )
+        for name, tensor in details.items()
+    }
+
+
+def load(runtime: Any, model_file: str, threads: int) -> tuple[list[Signature], str]:
+    """Return the signatures of a FlatBuffer, and XNNPACK, if everything is delegated to it."""
+    options = runtime.Options(cpu_options=runtime.CpuOptions(num_threads=threads))
+    model = runtime.CompiledModel.from_file(model_file, options=options)
+    signatures = [Signature(model, name) for name in model.get_signature_list()]
+    return signatures, "XNNPACK" if model.is_fully_accelerated() else "XNNPACK, in part"
