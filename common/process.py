@@ -48,12 +48,11 @@ def run(
     """
     name = f"{what}: `{shlex.join(command) if shown is None else shown}`"
     then = advice and f"\n{advice}"
-    is_bytes = isinstance(given, bytes)
     try:
         done = subprocess.run(
             die_with_parent(command),
-            input=given if is_bytes else None,
-            stdin=None if is_bytes else given,
+            input=given if isinstance(given, bytes) else None,
+            stdin=None if isinstance(given, bytes) else given,
             capture_output=True,
             cwd=folder,
             timeout=timeout,

@@ -55,9 +55,8 @@ def python_for(runtime: str, cache: Path) -> Path:
     ready = folder / "ready"
     with FileLock(folder.with_name(folder.name + ".lock")):
         if not ready.exists():
-            print(
-                f"making the environment of {wanted.group} (Python {version}): {folder}", flush=True
-            )
+            name = wanted.group
+            print(f"making the environment of {name} (Python {version}): {folder}", flush=True)
             shutil.rmtree(folder, ignore_errors=True)
             _run([python, "-m", "venv", str(folder)], name)
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]

@@ -7,37 +7,52 @@ can be decided (a file is missing or damaged, or two runs cannot be compared).
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from common.argtypes import number
 from reports import aggregate, metrics, pareto, submission, table
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
-from reports.schema import ReportError, write_text
+from reports.schema import write_text
 
 
-def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def register(subparsers: Any) -> None:
     """Add this room's commands; each sets `run`, a function from the options to an exit status."""
-    show = subparsers.add_parser("show", help="print the table of a run")
+    show = subparsers.add_parser(
+        "show",
+        help="print the table of a run",
+        epilog="example: python fit.py show reports/runs/host",
+    )
     show.add_argument("file", type=Path, metavar="RUN", help="verdicts.json, or its folder")
     show.add_argument("--markdown", action="store_true", help="print the full report instead")
     show.add_argument("--legend", action="store_true", help="explain the columns")
     show.set_defaults(run=_show)
 
-    paper = subparsers.add_parser("paper", help="print the tables of a paper")
+    paper = subparsers.add_parser(
+        "paper",
+        help="print the tables of a paper",
+        epilog="example: python fit.py paper reports/runs/host",
+    )
     paper.add_argument("file", type=Path, metavar="RUN")
     paper.set_defaults(run=_paper)
 
-    two = subparsers.add_parser("compare", help="print what differs between two runs")
+    two = subparsers.add_parser(
+        "compare",
+        help="print what differs between two runs",
+        epilog="example: python fit.py compare RUN_A RUN_B",
+    )
     two.add_argument("one", type=Path, metavar="A")
     two.add_argument("other", type=Path, metavar="B")
     two.set_defaults(run=_compare)
 
-    gated = subparsers.add_parser("gate", help="exit 1 if a target is worse than the baseline")
+    gated = subparsers.add_parser(
+        "gate",
+        help="exit 1 if a target got worse",
+        epilog="example: python fit.py gate RUN --baseline FILE.json",
+    )
     gated.add_argument("file", type=Path, metavar="RUN")
     gated.add_argument("--baseline", type=Path, required=True, metavar="FILE")
     gated.add_argument(
@@ -50,37 +65,40 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     gated.set_defaults(run=_gate)
 
-    made = subparsers.add_parser("baseline", help="make a baseline of a run")
+    made = subparsers.add_parser(
+        "baseline",
+        help="make a baseline of a run",
+        epilog="example: python fit.py baseline RUN --out FILE.json",
+    )
     made.add_argument("file", type=Path, metavar="RUN")
     made.add_argument("--out", type=Path, required=True, metavar="FILE")
     made.set_defaults(run=_baseline)
 
-    drawn = subparsers.add_parser("frontier", help="size against drop, of many runs")
+    drawn = subparsers.add_parser(
+        "frontier",
+        help="size against drop, of many runs",
+        epilog="example: python fit.py frontier RUN --csv FILE.csv",
+    )
     drawn.add_argument("files", type=Path, nargs="*", metavar="RUN", help="none: draw the CSV")
     drawn.add_argument("--csv", type=Path, required=True, metavar="FILE", help="is updated")
     drawn.add_argument("--plot", type=Path, metavar="SVG", help="is drawn again (group docs)")
     drawn.add_argument("--name", help="name of the checkpoint of these runs")
     drawn.set_defaults(run=_frontier)
 
-    checked = subparsers.add_parser("check", help="check verdict files that others made")
+    checked = subparsers.add_parser(
+        "check",
+        help="check verdict files that others made",
+        epilog="example: python fit.py check reports/runs",
+    )
     checked.add_argument("path", type=Path, metavar="FILE|FOLDER")
     checked.set_defaults(run=_check)
 
-    listed = subparsers.add_parser("metrics", help="print the table of metrics, in Markdown")
+    listed = subparsers.add_parser(
+        "metrics",
+        help="print the table of metrics, in Markdown",
+        epilog="example: python fit.py metrics",
+    )
     listed.set_defaults(run=_metrics)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of these commands; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python fit.py", description=__doc__)
-    register(parser.add_subparsers(required=True, metavar="COMMAND"))
-    options = parser.parse_args(arguments)
-    try:
-        status: int = options.run(options)
-    except ReportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return status
 
 
 def _tolerance(text: str) -> tuple[str, Tolerance]:

@@ -115,6 +115,11 @@ def kills(pid: int) -> int | None:
     return limits.kills(pid) if isinstance(limits, MemoryLimits) else None
 
 
+def has(runtime: str) -> bool:
+    """Whether emulated boards have a runtime."""
+    return any(pin.startswith(f"{RUNTIMES[runtime].group}==") for pin in pins(GROUP))
+
+
 def release(runtime: str) -> str:
     """Return the release of a runtime that emulated boards have, such as ``NAME==1.0``.
 
@@ -122,12 +127,12 @@ def release(runtime: str) -> str:
         NoRuntimeError: they have none.
     """
     group = RUNTIMES[runtime].group
-    for pin in pins(GROUP):
-        if pin.startswith(f"{group}=="):
-            return pin
-    raise NoRuntimeError(
-        f"an emulated board has no {runtime}: the group {GROUP!r} of pyproject.toml pins no {group}"
-    )
+    if not has(runtime):
+        raise NoRuntimeError(
+            f"an emulated board has no {runtime}: add {group} to the group {GROUP!r} of "
+            "pyproject.toml, in a release with a wheel for aarch64"
+        )
+    return next(pin for pin in pins(GROUP) if pin.startswith(f"{group}=="))
 
 
 def imposed(profile: Profile) -> str:
@@ -244,11 +249,7 @@ def userland(cache: Path) -> Path:
                 *requirements,
             ]
         )
-        own = [
-            runtime.module
-            for runtime in RUNTIMES.values()
-            if any(pin.startswith(f"{runtime.group}==") for pin in requirements)
-        ]
+        own = [runtime.module for name, runtime in RUNTIMES.items() if has(name)]
         modules = ", ".join(("numpy", "tokenizers", "execnet", *own))
         python = _python(qemu(cache), "max", folder)
         _run([*python, "-c", f"import {modules}"])

@@ -35,7 +35,7 @@ SCHEMA = 2
 MANIFEST = "manifest.json"
 # What zipfile raises of a file that is cut or has bits changed; RuntimeError of flags and methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-_AGAIN = "; write it again with `python -m models bundle`, or copy it again"
+_AGAIN = "; write it again with `python fit.py bundle`, or copy it again"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Bundle:
         if mode not in self.modes:
             raise BundleError(
                 f"the bundle has {', '.join(self.modes)} and no {mode}: write it with "
-                f"`python -m models bundle --mode {mode}` as well"
+                f"`python fit.py bundle --mode {mode}` as well"
             )
         return self.folder / "flatbuffers" / f"{mode}.tflite"
 

@@ -108,7 +108,7 @@ def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Ch
         raise CheckpointError(
             f"{source}: no {', '.join(missing)}; a checkpoint is judged as {', '.join(FILES)}. If "
             "transformers can read it, this writes such a copy: "
-            f"python -m models record {found.said} --out DIR"
+            f"python fit.py record {found.said} --out DIR"
         )
     names = _label_names(source, config, names, label_names)
     config["id2label"] = {str(i): name for i, name in enumerate(names)}
@@ -147,7 +147,7 @@ def _check_head(source: str, path: Path, config: dict[str, Any]) -> None:
     ):
         raise CheckpointError(
             f"{source}: {', '.join(architectures) or 'a model'} without a classification head can "
-            f"be trained, not judged: python -m models finetune {source} --out DIR"
+            f"be trained, not judged: python fit.py finetune {source} --out DIR"
         )
     kind = config.get("problem_type")
     if kind not in (None, "single_label_classification"):

@@ -63,7 +63,7 @@ class Source:
     @property
     def record_command(self) -> str:
         """The command that records its reference outputs."""
-        return f"python -m models record {self.said}" + (" --out DIR" if self.from_hub else "")
+        return f"python fit.py record {self.said}" + (" --out DIR" if self.from_hub else "")
 
 
 def locate(source: str) -> Source:

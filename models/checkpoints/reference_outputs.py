@@ -96,7 +96,7 @@ class ReferenceOutputs:
         Raises:
             ReferenceOutputsError: missing, not reference outputs, or edited since it was recorded.
         """
-        record = command or f"python -m models record {path.parent}"
+        record = command or f"python fit.py record {path.parent}"
         record_again = f"record it again: {record}"
         try:
             body = json.loads(path.read_text())

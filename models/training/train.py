@@ -222,12 +222,12 @@ def _require_labels(found: Source, names: tuple[str, ...], do: str) -> None:
     if not _has_head(config):
         raise CheckpointError(
             f"{found.said}: it has no classification head; {do} "
-            f"(python -m models finetune {found.said} --out DIR)"
+            f"(python fit.py finetune {found.said} --out DIR)"
         )
     if _label_names(config) != names:
         raise CheckpointError(
             f"{found.said}: its labels {_label_names(config)} are not the texts' {names}; {do} "
-            "(python -m models finetune), or name and order the classes alike in config.json and "
+            "(python fit.py finetune), or name and order the classes alike in config.json and "
             "the texts"
         )
 
@@ -596,7 +596,7 @@ def _content(found: Source) -> str:
 
 
 def _command() -> str:
-    return shlex.join(["python", "-m", "models", *map(_short, sys.argv[1:])])
+    return shlex.join(["python", "fit.py", *map(_short, sys.argv[1:])])
 
 
 def _short(argument: str) -> str:

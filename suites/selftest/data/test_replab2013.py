@@ -17,7 +17,7 @@ from data.metrics import accuracy, entity_mean
 from data.readers import replab2013
 from data.readers.replab2013 import Options, write_run
 from data.splits import SHARES, Splits, split
-from models.__main__ import main
+from fit import main
 from models.checkpoints.reference_outputs import ReferenceOutputs
 
 BAKERY, FERRY = "RL2013D91E901", "RL2013D92E902"

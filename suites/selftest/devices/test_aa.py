@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from devices import __main__ as command
 from devices.measurement import aa_test
 from devices.measurement.aa_test import Comparison
 from devices.measurement.interleaved import BLOCK, interleaved_runs
 from devices.measurement.latency import SESSIONS, Ratio, ratio_of_medians
+from fit import main
 
 
 class Machine:
@@ -107,7 +107,7 @@ def test_the_command_says_whether_the_statistic_sees(
 
     monkeypatch.setattr(aa_test, "compare", compare)
     (tmp_path / "texts").write_text("a text\n\nanother\n")
-    assert command.main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")]) == status
+    assert main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")]) == status
     said = capsys.readouterr().out
     assert f"0% planted: told apart {alike} of 20 times" in said
     assert f"10% planted: told apart {planted} of 20 times" in said
@@ -124,12 +124,12 @@ def test_what_is_no_file_of_tweets_is_refused(
     if text is not None:
         (tmp_path / "texts").write_bytes(text)
     with pytest.raises(SystemExit, match="2"):
-        command.main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")])
+        main(["aa", "model.tflite", "tokenizer.json", str(tmp_path / "texts")])
     assert said in capsys.readouterr().err
 
 
 def test_no_comparison_shows_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "texts").write_text("a text")
     with pytest.raises(SystemExit, match="2"):
-        command.main(["aa", "a", "b", str(tmp_path / "texts"), "--times", "0"])
+        main(["aa", "a", "b", str(tmp_path / "texts"), "--times", "0"])
     assert "0: at least 1" in capsys.readouterr().err

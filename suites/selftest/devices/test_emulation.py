@@ -21,7 +21,6 @@ import pytest
 from common.cache import Cache
 from data.dataset import Dataset
 from devices import op_support
-from devices.__main__ import main
 from devices.boards import emulation, memory_limit
 from devices.boards.board import Board, emulated, resolve_boards
 from devices.boards.memory_limit import MemoryLimits, memory_limits
@@ -38,6 +37,7 @@ from devices.measurement.instruction_count import instructions
 from devices.measurement.numerics import require_valid_outputs
 from devices.profile import profile, profiles
 from devices.runtimes import RUNTIMES
+from fit import main
 from models import modes
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
@@ -402,13 +402,15 @@ def test_the_command_says_what_is_projected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     counted = instruction_count.InstructionCount({24: 150_000_000}, 0.0001)
-    monkeypatch.setattr("devices.__main__.instructions", lambda *_, **__: counted)
+    monkeypatch.setattr(
+        "devices.measurement.instruction_count.instructions", lambda *_, **__: counted
+    )
     assert main(["count", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
         "pi4 ai-edge-litert 24 tokens: 150.0 M instructions, projected 53 to 111 ms"
     )
     mute = replace(profile("pi4"), projection=None)
-    monkeypatch.setattr("devices.__main__.profile", {"pi4": mute}.__getitem__)
+    monkeypatch.setattr("devices.commands.profile", {"pi4": mute}.__getitem__)
     assert main(["count", "a.tflite", "tokenizer.json", "--device", "pi4"]) == 0
     said = capsys.readouterr().out.splitlines()[0]
     assert said.endswith("150.0 M instructions, pi4: nothing is projected without [projection]")

@@ -8,10 +8,10 @@ import pytest
 
 from common.cache import Cache
 from devices import op_support
-from devices.__main__ import main
 from devices.environments import python_for
 from devices.errors import DeviceError
 from devices.runtimes import RUNTIMES
+from fit import main
 
 
 def test_a_version_that_is_too_new_is_named_with_where_the_runtime_stops() -> None:
@@ -40,7 +40,7 @@ def test_a_release_that_was_not_probed_names_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(op_support, "TABLE", tmp_path / "operators.json")
-    with pytest.raises(DeviceError, match="python -m devices probe"):
+    with pytest.raises(DeviceError, match=r"python fit\.py probe"):
         op_support.refused(["ADD v1"], "ai-edge-litert==2.3.0")
 
 

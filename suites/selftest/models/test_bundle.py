@@ -94,9 +94,7 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
     assert all("float32" in reason for reason in errors), errors
     assert target["metrics"]["operators"]
     assert target["metrics"]["dtypes"]["weights"].keys() == {"int8"}
-    assert not list((tmp_path / "cache_dir").glob("runtimes/*")), (
-        "the running Python has the runtime"
-    )
+    assert not list((tmp_path / "cache").glob("runtimes/*")), "the running Python has the runtime"
 
 
 def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
@@ -128,7 +126,7 @@ def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert "2 passed" in run.stdout, run.stdout + run.stderr
-    assert len(list((tmp_path / "cache_dir" / "artifacts").glob("outputs-*"))) == 2
+    assert len(list((tmp_path / "cache" / "artifacts").glob("outputs-*"))) == 2
 
 
 def test_what_comes_out_is_what_went_in(file: Path, tmp_path: Path, splits: Splits) -> None:

@@ -59,7 +59,7 @@ def test_a_file_that_is_no_card_is_told(tmp_path: Path, content: str | None) -> 
     file = tmp_path / "reference_outputs.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(ReferenceOutputsError, match=f"python -m models record {tmp_path}"):
+    with pytest.raises(ReferenceOutputsError, match=rf"python fit\.py record {tmp_path}"):
         ReferenceOutputs.load(file)
 
 
@@ -124,7 +124,7 @@ def test_a_truncated_safetensors_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"architectures": ["MobileBertModel"]}, "python -m models finetune"),
+        ({"architectures": ["MobileBertModel"]}, r"python fit\.py finetune"),
         ({"architectures": None}, "without a classification head"),
         ({"model_type": "gpt2"}, "there is an architecture for"),
         ({"vocab_size": 30522}, "the tokenizer it was trained with"),

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 # Several commands in one process: PyTorch takes seconds to import.
 COMMANDS = """
 import contextlib, io, json, sys
-from models.__main__ import main
+from fit import main
 for argv in json.load(sys.stdin):
     sys.argv, said = ["models", *argv], io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -185,7 +185,7 @@ def test_the_cache_serves_without_a_hub(offline: Said, workplace: Path) -> None:
         ("no revision", "the hub has no revision 'v2' of it: check the branch, tag or commit"),
         ("half", "broke off (RemoteProtocolError"),
         ("half", "run this again, files that arrived complete are kept"),
-        ("no folder", "say where: python -m models record org/judged@"),
+        ("no folder", "say where: python fit.py record org/judged@"),
         ("no head", "no classification head; fine-tune it on these texts first"),
     ],
 )
@@ -256,7 +256,7 @@ def test_the_error_of_a_missing_card_is_the_command_that_records_it(
     told = _run(OPEN, {"judged": "org/judged@main"}, workplace, HF_ENDPOINT=server.url)["judged"]
     assert told[0] == 2
     sha = commit("org/judged", "main")
-    assert f"python -m models record org/judged@{sha} --out DIR" in told[1]
+    assert f"python fit.py record org/judged@{sha} --out DIR" in told[1]
 
 
 def test_a_hub_id_with_a_card_is_judged(

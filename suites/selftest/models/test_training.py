@@ -22,7 +22,7 @@ from data.dataset import Dataset, DatasetError
 from data.metrics import score_bounds, scores
 from data.splits import Splits, split
 from data.unlabeled import read_unlabeled
-from models.__main__ import main
+from fit import main
 from models.checkpoints.checkpoint import open_checkpoint
 from models.checkpoints.hub import locate
 from models.checkpoints.reference_outputs import ReferenceOutputs, file_sha256
@@ -60,7 +60,7 @@ def tuned(encoder: str, splits: Splits, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_a_bare_encoder_is_refused_naming_the_training_command(encoder: str) -> None:
-    with pytest.raises(CheckpointError, match=f"python -m models finetune {encoder}"):
+    with pytest.raises(CheckpointError, match=f"python fit.py finetune {encoder}"):
         open_checkpoint(encoder)
 
 
@@ -341,7 +341,7 @@ def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_
     teacher = str(synthetic.write_bert(tmp_path / "teacher", NAMES[::-1]))
     with pytest.raises(CheckpointError, match="fine-tune the teacher on these texts first"):
         train.distill([teacher], splits, tmp_path / "out", HP)
-    with pytest.raises(CheckpointError, match=f"python -m models finetune {encoder}"):
+    with pytest.raises(CheckpointError, match=f"python fit.py finetune {encoder}"):
         train.distill([encoder], splits, tmp_path / "out", HP)
     assert not (tmp_path / "out").exists()
 

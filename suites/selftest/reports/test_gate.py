@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from fit import main
 from reports import aggregate, schema
-from reports.commands import main
 from reports.gate import Baseline, Finding, gate, read_baseline
 from suites.selftest.reports.runs import METADATA, judged, planted, record, records, write
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fit import main
 from reports import aggregate, metrics, table
 from reports.check import Check, new_record
-from reports.commands import main
 from reports.metrics import METRICS, Metric, Tolerance
 from reports.verdict import Invalid
 from suites.selftest.reports.runs import planted, write

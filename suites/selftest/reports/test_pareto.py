@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from fit import main
 from reports import aggregate, pareto, schema
-from reports.commands import main
 from reports.pareto_plot import drawn_of
 
 DOCS = Path(__file__).parents[3] / "docs"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from fit import main
 from reports import submission
-from reports.commands import main
 from reports.schema import REQUIRED, ReportError
 from suites.selftest.reports.runs import METADATA, planted, records, write
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from fit import main
 from reports import aggregate, table
-from reports.commands import main
 from suites.selftest.reports.runs import METADATA, judged, planted, record, records, write
 
 

@@ -1,87 +1,86 @@
-"""Ask runtimes what they take, emulated boards what a text costs, and the statistic what it sees.
-
-``python -m devices --help`` lists the commands.
-"""
+"""Commands of `fit.py` that ask runtimes, emulated boards and the statistic."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
+from typing import Any
 
 from devices import op_support
-from devices.boards import emulation
-from devices.boards.board import this_machine
-from devices.environments import python_for
-from devices.errors import (
-    DeviceError,
-    InvokeError,
-    LoadError,
-    NoRuntimeError,
-    ProvisionError,
-    WorkerError,
-)
-from devices.measurement import aa_test
-from devices.measurement.instruction_count import instructions
-from devices.measurement.projection import by_instructions
+from devices.errors import DeviceError
 from devices.profile import profile, profiles
-from devices.runtimes import RUNTIMES
+from devices.runtimes import DEFAULT, RUNTIMES
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 when it did what it says, 2 when a runtime cannot be had or asked."""
-    parser = argparse.ArgumentParser(prog="python -m devices", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    probe = commands.add_parser("probe", help="write which operators each runtime takes")
-    probe.add_argument("--cache-dir", type=Path, default=Path(".cache"))
+def register(subparsers: Any) -> None:
+    """Add this room's commands."""
+    boards = subparsers.add_parser(
+        "boards",
+        help="print the table of boards",
+        epilog="example: python fit.py boards",
+    )
+    boards.set_defaults(run=_boards)
+    probe = subparsers.add_parser(
+        "probe",
+        help="write which operators each runtime takes",
+        epilog="example: python fit.py probe",
+    )
     probe.add_argument("--out", type=Path, default=op_support.TABLE)
-    alike = commands.add_parser("aa", help="time a FlatBuffer against itself, as an A/A check")
-    alike.add_argument("model_file", type=Path)
-    alike.add_argument("tokenizer", type=Path, help="its tokenizer.json")
+    probe.set_defaults(run=_probe)
+    alike = subparsers.add_parser(
+        "aa",
+        help="time a model file against itself",
+        epilog="example: python fit.py aa MODEL TOKENIZER TEXTS",
+    )
+    cost = subparsers.add_parser(
+        "count",
+        help="count instructions on emulated boards",
+        epilog="example: python fit.py count MODEL TOKENIZER --device pi4",
+    )
+    for command in (alike, cost):
+        command.add_argument("model_file", type=Path)
+        command.add_argument("tokenizer", type=Path, help="its tokenizer.json")
+        command.add_argument("--label", action="append", help="one for each class (default: three)")
+        command.add_argument("--runtime", type=_runtime, default=DEFAULT[0])
     alike.add_argument("texts", type=_texts, help="a file with a text a line")
     alike.add_argument("--threads", type=int, default=1)
     alike.add_argument("--times", type=_count, default=20)
     alike.add_argument("--slow-down", type=float, default=0.1, help="the planted share (0.1)")
-    commands.add_parser("boards", help="the table of boards in docs/boards.md, from their profiles")
-    cost = commands.add_parser("count", help="count the instructions of a text, on emulated boards")
-    cost.add_argument("model_file", type=Path)
-    cost.add_argument("tokenizer", type=Path, help="its tokenizer.json")
+    alike.set_defaults(run=_same)
     cost.add_argument("--device", action="append", required=True, help="a board (repeatable)")
     cost.add_argument("--tokens", type=int, help="only up to the length that takes so many")
-    for command in (alike, cost):
-        command.add_argument("--label", action="append", help="one for each class (default: three)")
-        command.add_argument("--runtime", choices=RUNTIMES, default="ai-edge-litert")
+    cost.set_defaults(run=_instructions)
+    for command in (probe, alike, cost):
         command.add_argument("--cache-dir", type=Path, default=Path(".cache"))
-    args = parser.parse_args(argv)
-    try:
-        if args.command == "boards":
-            print(boards_table())
-            return 0
-        if args.command == "aa":
-            return _same(args)
-        if args.command == "count":
-            return _instructions(args)
-        table = {
-            runtime.requirements[0]: op_support.probe(name, [str(python_for(name, args.cache_dir))])
-            for name, runtime in RUNTIMES.items()
-        }
-        # What else boards have: the same binaries, but for the machine that they are of.
-        emulated = emulation.command(profile("pi4"), args.cache_dir)
-        for name in RUNTIMES:
-            if (release := emulation.release(name)) not in table:
-                table[release] = op_support.probe(name, emulated)
-    except (
-        DeviceError,
-        InvokeError,
-        LoadError,
-        NoRuntimeError,
-        OSError,
-        ProvisionError,
-        WorkerError,
-    ) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+
+
+def _runtime(name: str) -> str:
+    if name not in RUNTIMES:
+        raise argparse.ArgumentTypeError(
+            f"unknown runtime {name!r}; there are {', '.join(RUNTIMES)}"
+        )
+    return name
+
+
+def _boards(_: argparse.Namespace) -> int:
+    print(boards_table())
+    return 0
+
+
+def _probe(args: argparse.Namespace) -> int:
+    from devices.boards import emulation
+    from devices.environments import python_for
+
+    table: dict[str, dict[str, int]] = {}
+    for name, runtime in RUNTIMES.items():
+        if (release := runtime.requirements[0]) not in table:
+            table[release] = op_support.probe(name, [str(python_for(name, args.cache_dir))])
+    # What else boards have: the same binaries, but for the machine that they are of.
+    emulated = emulation.command(profile("pi4"), args.cache_dir)
+    for name in filter(emulation.has, RUNTIMES):
+        if (release := emulation.release(name)) not in table:
+            table[release] = op_support.probe(name, emulated)
     args.out.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     for release, taken in table.items():
         print(f"{release}: {len(taken)} operators")
@@ -90,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def boards_table() -> str:
-    """The profiles as a table in Markdown."""
+    """Return the profiles as a table in Markdown."""
     headings = (
         *("device", "board", "usual image", "glibc", "Python", "runtimes that install there"),
         *("p90 (ms)", "memory (MB)", "energy (J a text)"),
@@ -126,6 +125,9 @@ def _texts(file: str) -> list[str]:
 def _same(args: argparse.Namespace) -> int:
     """Print each comparison; 1 unless alike is told apart at most once in twenty times, and what is
     planted missed at most once in twenty."""
+    from devices.boards.board import this_machine
+    from devices.measurement import aa_test
+
     labels = args.label or ["negative", "neutral", "positive"]
     board = this_machine("host", args.cache_dir)
     allowed = args.times // 20
@@ -165,6 +167,9 @@ def _same(args: argparse.Namespace) -> int:
 
 def _instructions(args: argparse.Namespace) -> int:
     """Print a line a board and length. What a time is, it says: projected."""
+    from devices.measurement.instruction_count import instructions
+    from devices.measurement.projection import by_instructions
+
     labels = args.label or ["negative", "neutral", "positive"]
     for device in args.device:
         board = profile(device)
@@ -193,7 +198,3 @@ def _instructions(args: argparse.Namespace) -> int:
             flush=True,
         )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
