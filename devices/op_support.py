@@ -41,7 +41,7 @@ def refused(operators: Iterable[str], release: str) -> list[str]:
         newest = json.loads(TABLE.read_text(encoding="utf-8"))[release]
     except (OSError, ValueError, KeyError) as error:
         raise DeviceError(
-            f"{TABLE} does not say what {release} takes ({error!r}): run python -m devices probe"
+            f"{TABLE} does not say what {release} takes ({error!r}): run python fit.py probe"
         ) from error
     reasons = []
     for operator in operators:

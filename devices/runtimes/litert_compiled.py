@@ -5,8 +5,10 @@ It is in the wheel of ai-edge-litert, and computes the same logits as its Interp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from devices.runtimes.litert import operators as taken_by_the_interpreter
 
 NAME = "litert-compiled"
 MODULE = "ai_edge_litert.compiled_model"
@@ -27,6 +29,9 @@ class Signature:
         self.name = name
         self.inputs = _tensors(model.get_input_tensor_details(name))
         self.outputs = _tensors(model.get_output_tensor_details(name))
+        if any(_can_be_resized(model, name, each, of[1]) for each, of in self.inputs.items()):
+            self.inputs = {each: (of[0], (1, None)) for each, of in self.inputs.items()}
+            return  # a worker refuses it
         self._model = model
         self._given = {each: model.create_input_buffer_by_name(name, each) for each in self.inputs}
         self._made = {each: model.create_output_buffer_by_name(name, each) for each in self.outputs}
@@ -47,12 +52,18 @@ class Signature:
 def _tensors(details: Mapping[str, Any]) -> dict[str, Any]:
     """Return name → (dtype, shape)."""
     return {
-        name: (
-            tensor["dtype"],
-            tuple(None if length == -1 else int(length) for length in tensor["shape"]),
-        )
+        name: (tensor["dtype"], tuple(int(length) for length in tensor["shape"]))
         for name, tensor in details.items()
     }
+
+
+def _can_be_resized(model: Any, signature: str, name: str, shape: Sequence[int]) -> bool:
+    """Return whether an input has no fixed length, which its details do not tell."""
+    try:
+        model.resize_input_tensor_by_name(signature, name, [*shape[:-1], shape[-1] + 1])
+    except (ValueError, RuntimeError):
+        return False
+    return True
 
 
 def load(runtime: Any, model_file: str, threads: int) -> tuple[list[Signature], str]:
@@ -61,3 +72,10 @@ def load(runtime: Any, model_file: str, threads: int) -> tuple[list[Signature], 
     model = runtime.CompiledModel.from_file(model_file, options=options)
     signatures = [Signature(model, name) for name in model.get_signature_list()]
     return signatures, "XNNPACK" if model.is_fully_accelerated() else "XNNPACK, in part"
+
+
+def operators(runtime: Any, files: Mapping[str, Sequence[bytes]]) -> dict[str, int]:
+    """Return what the Interpreter of the same wheel takes: the kernels are the same."""
+    from ai_edge_litert import interpreter
+
+    return taken_by_the_interpreter(interpreter, files)
