@@ -355,6 +355,7 @@ class Worker:
                     "name": own.name,
                     "distribution": own.group,
                     "module": own.module,
+                    "environment": dict(own.environment),
                     "sources": dict(own.sources),
                 },
                 threads=threads,

@@ -21,8 +21,9 @@ TABLE = Path(__file__).with_name("op_support.json")
 _NEWEST = 30  # twice what any operator has reached (FULLY_CONNECTED v14)
 # Stands in for a worker, whose sources of a runtime it makes modules of likewise.
 _ASK = """
-import importlib, json, sys, types
+import importlib, json, os, sys, types
 asked = json.load(sys.stdin)
+os.environ.update(asked["environment"])
 for name, source in asked["sources"].items():
     file = sys.modules[name] = types.ModuleType(name)
     exec(source, vars(file))
@@ -60,7 +61,12 @@ def probe(runtime: str, python: Sequence[str]) -> dict[str, int]:
     """
     asked = RUNTIMES[runtime]
     files = _files() if asked.format == "tflite" else {}
-    request = {"sources": dict(asked.sources), "module": asked.module, "files": files}
+    request = {
+        "sources": dict(asked.sources),
+        "module": asked.module,
+        "environment": dict(asked.environment),
+        "files": files,
+    }
     said = run(
         [*python, "-c", _ASK],
         timeout=600,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from devices.pins import pins
@@ -51,6 +51,7 @@ class Runtime:
         by_default: whether it is judged if no runtime is named.
         oldest_python, newest_python: the Pythons that its wheels are for; None: any later one.
         oldest_glibc: the glibc that its wheels need.
+        environment: variables that are set before it is imported.
         sources: what is sent to a device: module → source text, each after those it imports.
     """
 
@@ -64,6 +65,7 @@ class Runtime:
     oldest_python: tuple[int, int] = (3, 9)
     newest_python: tuple[int, int] | None = None
     oldest_glibc: tuple[int, int] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str]
 
     def installs_on(self, image: Image) -> bool:

@@ -235,7 +235,9 @@ class Classifier:
         *,
         pad: int | None = None,
     ) -> None:
-        """`runtime`: "name", "distribution", the "module" to import, and "sources" of its file."""
+        """`runtime`: "name", "distribution", "environment" to set before the "module" is imported,
+        and the "sources" of its file."""
+        os.environ.update(runtime["environment"])
         started = time.perf_counter()
         name = runtime["name"]
         try:

@@ -34,7 +34,6 @@ from devices.client import Outputs
 from devices.measurement.numerics import label_mismatches, mean_logit_error
 from fixtures.matrix import Target
 from models.checkpoints.reference_outputs import ReferenceOutputs
-from models.modes import MODES
 from reports.check import Check
 from reports.verdict import Estimate
 
@@ -144,7 +143,7 @@ def test_agreement_with_float32(
     estimate = Estimate(
         agreement.value, "%", f"top-1 on {len(indices)} of {len(reference_outputs.logits)} texts"
     )
-    check.at_least("agreement with float32", estimate, MODES[target.mode].agreement)
+    check.at_least("agreement with float32", estimate, target.promise.agreement)
 
 
 @pytest.mark.only(emulated=True)
@@ -162,7 +161,7 @@ def test_answers_as_this_machine_does(
     """
     outputs, spread = outputs_of(target).logits, spread_of(target)
     here = outputs_here(target, sample_of(target)[0])
-    tie = MODES[target.mode].mean_logit_error * spread
+    tie = target.promise.mean_logit_error * spread
     different = int(label_mismatches(outputs, here, tie).sum())
     mean, worst = mean_logit_error(outputs, here, spread)
     check.metrics(texts=len(here), mean_error_from_host=mean, max_error_from_host=worst)

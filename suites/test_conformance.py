@@ -29,7 +29,6 @@ from fixtures.target import SHORT, OpenWorker
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs, file_sha256
 from models.contents import inspect
-from models.modes import MODES
 from reports.check import Check
 from reports.verdict import Estimate, Inconclusive
 
@@ -100,9 +99,9 @@ def test_answers_like_its_checkpoint(
     worst = float(found.max())
     check.metrics(mean_logit_error=mean.value, max_logit_error=worst)
     estimate = Estimate(mean.value, "of the spread", f"mean of {of}", mean.lower, mean.upper)
-    check.at_most("logit distance", estimate, MODES[target.mode].mean_logit_error)
+    check.at_most("logit distance", estimate, target.promise.mean_logit_error)
     estimate = Estimate(worst, "of the spread", f"worst logit of {len(found)} texts")
-    check.at_most("worst logit", estimate, MODES[target.mode].max_logit_error)
+    check.at_most("worst logit", estimate, target.promise.max_logit_error)
 
 
 def test_answers_differ_and_are_finite(target: Target, outputs_of: OutputsOf, check: Check) -> None:
@@ -188,12 +187,14 @@ class FreshRun:
         turned: of the first ones, asked in reverse order, and put back into theirs.
         twice: of the first ones, asked once more.
         by_length: of short texts, through the signature of each length that holds them all.
+        any_length: each text is run at its own length, and none is padded.
     """
 
     last: np.ndarray
     turned: np.ndarray
     twice: np.ndarray
     by_length: dict[int, np.ndarray]
+    any_length: bool = False
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +222,8 @@ def fresh(
                     for length in worker.loaded.lengths
                     if length >= max(tokens)
                 }
-            known[target] = FreshRun(last, turned, twice, by_length)
+                any_length = worker.loaded.any_length
+            known[target] = FreshRun(last, turned, twice, by_length, any_length)
         return known[target]
 
     return ask
@@ -231,14 +233,17 @@ def test_padding_changes_no_answer(
     target: Target, fresh: Callable[[Target], FreshRun], spread_of: SpreadOf, check: Check
 ) -> None:
     """The same texts through the shortest signature that takes them, and through each longer: the
-    same labels, but for ties, and the logits but for a little."""
+    same labels, but for ties, and the logits but for a little. A runtime may do without padding."""
+    if fresh(target).any_length:
+        check.holds("padding", True, "each text is run at its own length: none is padded")
+        return
     by_length = fresh(target).by_length
     lengths = sorted(by_length)
     if len(lengths) < 2:
         raise Inconclusive(f"the file has {lengths} tokens alone: nothing to compare padding with")
     least, spread = by_length[lengths[0]], spread_of(target)
     _check_finite(check, by_length.values())
-    tie = MODES[target.mode].mean_logit_error * spread
+    tie = target.promise.mean_logit_error * spread
     other = sum(int(label_mismatches(by_length[n], least, tie).sum()) for n in lengths[1:])
     of = len(least) * (len(lengths) - 1)
     check.holds("labels", other == 0, f"{other} of {of} answers have another label")
@@ -248,7 +253,7 @@ def test_padding_changes_no_answer(
     check.at_most(
         "padding's effect",
         Estimate(worst, "of the spread", statistic),
-        min(MAX_BY_PADDING, MODES[target.mode].max_logit_error),
+        min(MAX_BY_PADDING, target.promise.max_logit_error),
     )
 
 
@@ -308,6 +313,8 @@ def test_threads_change_no_answer(
             first = worker.classify([tweet])
             lengths = [n for n in worker.loaded.lengths if n >= first.tokens[0]]
             lengths = lengths or [max(worker.loaded.lengths)]  # it was cut off
+            if worker.loaded.any_length:
+                lengths = [min(first.tokens[0], *worker.loaded.lengths)]
             by_threads.append({lengths[0]: first.logits})
             for length in lengths[1:]:
                 if time.perf_counter() > end:

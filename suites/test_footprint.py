@@ -16,7 +16,6 @@ import pytest
 from fixtures.matrix import Target
 from models.checkpoints.checkpoint import Checkpoint, parameter_count
 from models.contents import Contents, inspect
-from models.modes import MODES
 from models.size_reference import reference_bytes
 from reports.check import Check
 from reports.verdict import Estimate
@@ -46,7 +45,7 @@ def test_size_is_what_the_mode_promises(
     known = checkpoint.config
     parameters = parameter_count(known) if known else contents.numbers
     share = contents.size_bytes / (4 * parameters)
-    least, most = MODES[target.mode].ratio
+    least, most = target.promise.ratio
     estimate = Estimate(share, "of float32 weights", "bytes of the file")
     check.at_most("size", estimate, most)
     check.at_least("size", estimate, least)
@@ -57,7 +56,7 @@ def test_dtypes_are_what_the_mode_promises(
 ) -> None:
     """Every large constant, the embedding included, has the mode's dtype; so have activations."""
     check.metrics(dtypes={"weights": contents.large_weights, "activations": contents.activations})
-    faults = MODES[target.mode].dtype_faults(contents)
+    faults = target.promise.dtype_faults(contents)
     for what in ("weights", "activations"):
         check.holds(what, what not in faults, faults.get(what, f"{target.mode}'s own"))
 

@@ -41,7 +41,6 @@ from fixtures.matrix import Target
 from fixtures.measurement import Measured
 from models.checkpoints.reference_outputs import file_sha256
 from models.contents import inspect
-from models.modes import MODES
 from models.tflite.flops import operations
 from reports.check import Check
 from reports.verdict import Estimate, Inconclusive
@@ -156,7 +155,7 @@ def test_latency_no_slower_than_baseline(
 ) -> None:
     """Median end-to-end against the older FlatBuffer, eight queries interleaved."""
     weights = inspect(baseline_model).large_weights
-    if not set(weights) <= set(MODES[target.mode].weights):
+    if not set(weights) <= set(target.promise.weights):
         check.invalid(f"{baseline_model}: its weights are {weights}: no {target.mode}")
     preset = PRESETS[pytestconfig.getoption("preset")]
     interleaved = interleaved_runs(

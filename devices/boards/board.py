@@ -68,6 +68,10 @@ class Board:
     meter: energy.Meter | None = None
     fault: str | None = None
 
+    def offers(self, runtime: str) -> bool:
+        """Whether it can have a runtime, as far as this project decides it."""
+        return not self.emulated or emulation.has(runtime)
+
     def release(self, runtime: str) -> str:
         """What of a runtime is there as far as this project decides it, such as ``NAME==1.0``."""
         return emulation.release(runtime) if self.emulated else RUNTIMES[runtime].requirements[0]
