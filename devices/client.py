@@ -35,6 +35,7 @@ from devices.errors import (
     WorkerError,
 )
 from devices.measurement.latency import WARM_UP
+from devices.runtime import Runtime
 from devices.runtimes import RUNTIMES
 
 _ERRORS = {
@@ -220,12 +221,20 @@ class Worker:
     the connection. Use it as a context manager.
 
     `isolate` starts it without a network (util-linux's `unshare`) where the machine permits;
-    `guard()` says what is in force.
+    `guard()` says what is in force. One that is not `guarded` may write files, and can only
+    `prepare` a model file.
     """
 
     def __init__(
-        self, spec: str, *, deadline_s: float = 600.0, isolate: bool = True, name: str = ""
+        self,
+        spec: str,
+        *,
+        deadline_s: float = 600.0,
+        isolate: bool = True,
+        guarded: bool = True,
+        name: str = "",
     ) -> None:
+        self._guarded = guarded
         self.deadline_s = deadline_s
         self.loaded: Loaded | None = None
         self._label_names: tuple[str, ...] = ()
@@ -268,6 +277,7 @@ class Worker:
             with self._watchdog():
                 self._gateway = bootstrap(self._process, spec)
                 self._channel = self._gateway.remote_exec(worker)
+                self._channel.send({"guarded": self._guarded})
             self._ask("memory")
         except (EOFError, OSError, AssertionError, HostNotFound) as error:
             self._process.kill()
@@ -329,6 +339,14 @@ class Worker:
         """MB (10^6 bytes) resident before anything was imported."""
         return float(self._bare / 1e6)
 
+    def prepare(self, model_file: Path | str, runtime: str) -> None:
+        """Have a runtime that prepares model files write what it wants to, next to this one.
+
+        NoRuntimeError without the runtime, LoadError if the file is refused.
+        """
+        request = _request(RUNTIMES[runtime])
+        self._answer("prepare", model_file=str(model_file), runtime=request)
+
     def load(
         self,
         model_file: Path | str,
@@ -344,20 +362,13 @@ class Worker:
         Some runtimes check little: tflite-runtime 2.14 dies of a truncated file. That is its way of
         refusing it, and a LoadError too; the worker is gone then.
         """
-        own = RUNTIMES[runtime]
         try:
             about = self._ask(
                 "load",
                 model_file=str(model_file),
                 tokenizer=str(tokenizer),
                 label_names=list(label_names),
-                runtime={
-                    "name": own.name,
-                    "distribution": own.group,
-                    "module": own.module,
-                    "environment": dict(own.environment),
-                    "sources": dict(own.sources),
-                },
+                runtime=_request(RUNTIMES[runtime]),
                 threads=threads,
             )
         except WorkerError as error:
@@ -523,6 +534,17 @@ class Worker:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _request(runtime: Runtime) -> dict[str, Any]:
+    """What a worker is told of a runtime."""
+    return {
+        "name": runtime.name,
+        "distribution": runtime.group,
+        "module": runtime.module,
+        "environment": dict(runtime.environment),
+        "sources": dict(runtime.sources),
+    }
 
 
 def parse(spec: str) -> execnet.XSpec:

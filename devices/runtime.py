@@ -38,7 +38,7 @@ class Signature(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """A runtime. Each field but the last is a constant of its file, in capitals there.
+    """A runtime. Each field but the last two is a constant of its file, in capitals there.
 
     Attributes:
         name: what ``--runtime`` and reports call it.
@@ -52,6 +52,7 @@ class Runtime:
         oldest_python, newest_python: the Pythons that its wheels are for; None: any later one.
         oldest_glibc: the glibc that its wheels need.
         environment: variables that are set before it is imported.
+        prepares: whether its file has a function ``prepare``.
         sources: what is sent to a device: module → source text, each after those it imports.
     """
 
@@ -66,6 +67,7 @@ class Runtime:
     newest_python: tuple[int, int] | None = None
     oldest_glibc: tuple[int, int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    prepares: bool
     sources: Mapping[str, str]
 
     def installs_on(self, image: Image) -> bool:

@@ -20,7 +20,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -218,6 +219,40 @@ def modules(sources: Mapping[str, str]) -> ModuleType:
     return module
 
 
+def imported(runtime: dict[str, Any], *others: str) -> list[ModuleType]:
+    """Import a runtime's "module", after its "environment" is set, and other modules.
+
+    Raises:
+        StageError: one is not here, or there is no memory for it.
+    """
+    os.environ.update(runtime["environment"])
+    try:
+        return [importlib.import_module(name) for name in (runtime["module"], *others)]
+    except ImportError as error:
+        name = runtime["name"]
+        # What the loader of shared objects says when there is no memory to put one in.
+        if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+            raise StageError("memory", f"no memory left to import {name}: {error}") from error
+        raise StageError("provision", f"{sys.executable} lacks {name}: {error}") from error
+
+
+@contextmanager
+def refusals(runtime: dict[str, Any], model_file: str) -> Iterator[None]:
+    """StageError for what a runtime raises of a file that it refuses."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        said = "\n".join(dict.fromkeys(str(error).splitlines()))  # once for every tensor
+        raise StageError("load", f"{runtime['name']} refuses {model_file}: {said}") from error
+
+
+def prepare(model_file: str, runtime: dict[str, Any]) -> None:
+    """What the runtime makes of a model file before it is loaded for the first time."""
+    (module,) = imported(runtime)
+    with refusals(runtime, model_file):
+        modules(runtime["sources"]).prepare(module, model_file)
+
+
 class Classifier:
     """Text in, label out: a tokenizer and the signatures of one model file.
 
@@ -235,22 +270,9 @@ class Classifier:
         *,
         pad: int | None = None,
     ) -> None:
-        """`runtime`: "name", "distribution", "environment" to set before the "module" is imported,
-        and the "sources" of its file."""
-        os.environ.update(runtime["environment"])
+        """`runtime`: "name", "distribution", "module", "environment" and "sources" of one."""
         started = time.perf_counter()
-        name = runtime["name"]
-        try:
-            import numpy
-            from tokenizers import Tokenizer
-
-            module = importlib.import_module(runtime["module"])
-        except ImportError as error:
-            # What the loader of shared objects says when there is no memory to put one in.
-            if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
-                raise StageError("memory", f"no memory left to import {name}: {error}") from error
-            raise StageError("provision", f"{sys.executable} lacks {name}: {error}") from error
-        self.numpy = numpy
+        module, self.numpy, tokenizers = imported(runtime, "numpy", "tokenizers")
         self.label_names = label_names
         self.import_seconds = time.perf_counter() - started
 
@@ -260,15 +282,12 @@ class Classifier:
             _forget(path)
         file = modules(runtime["sources"])
         started = time.perf_counter()
-        try:
+        with refusals(runtime, model_file):
             found, self.delegate = file.load(module, model_file, threads)
             self.signatures = self._bind(found, len(label_names))
-        except (ValueError, RuntimeError) as error:
-            said = "\n".join(dict.fromkeys(str(error).splitlines()))  # once for every tensor
-            raise StageError("load", f"{name} refuses {model_file}: {said}") from error
         try:
             # `tokenizers` reports every fault as a bare Exception.
-            self.tokenizer = Tokenizer.from_file(tokenizer)
+            self.tokenizer = tokenizers.Tokenizer.from_file(tokenizer)
         except Exception as error:
             raise StageError("load", f"{tokenizer} is no tokenizer.json: {error}") from error
         try:
@@ -278,7 +297,8 @@ class Classifier:
         self.load_seconds = time.perf_counter() - started
         self.first_seconds: float | None = None
         self.lengths_used: set[int] = set()
-        self.runtime = {"name": name, "version": _version(runtime["distribution"]) or "unknown"}
+        version = _version(runtime["distribution"]) or "unknown"
+        self.runtime = {"name": runtime["name"], "version": version}
 
     def _bind(self, found: Sequence[Any], classes: int) -> dict[int, Bound]:
         """Length → (signature, its inputs, its output), shortest first.
@@ -541,14 +561,15 @@ class RequestHandler:
         "environment",
         "overhead",
         "privacy",
+        "prepare",
         "load",
         "classify",
         "measure",
     )
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, guard: Sandbox | None) -> None:
         self.channel = channel
-        self.guard = Sandbox()
+        self.guard = guard
         self._classifier: Classifier | None = None
 
     @property
@@ -573,7 +594,14 @@ class RequestHandler:
         return sorted(nothing.answer("")[1] for _ in range(1001))[500]
 
     def privacy(self) -> dict[str, Any]:
+        if self.guard is None:
+            raise StageError("worker", "this worker is not guarded")
         return self.guard.report()
+
+    def prepare(self, model_file: str, runtime: dict[str, Any]) -> None:
+        if self.guard is not None:
+            raise StageError("worker", "this worker is guarded, and may write no file")
+        prepare(model_file, runtime)
 
     def load(self, **request: Any) -> dict[str, Any]:
         if self._classifier is not None:
@@ -592,7 +620,7 @@ def serve(channel: Any) -> None:
     """Answer requests until the caller closes the channel."""
     # One text at a time: the tokenizer's own threads would only cost memory.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    desk = RequestHandler(channel)
+    desk = RequestHandler(channel, Sandbox() if channel.receive()["guarded"] else None)
     for request in channel:
         op = request.pop("op")
         try:

@@ -17,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock
+
 from common.process import run
 from devices.boards import emulation
 from devices.boards.detection import Machine, detect, reader
@@ -56,6 +58,7 @@ class Board:
         is_provisioned: whether its runtimes are those that pyproject.toml pins.
         meter: what it measures its own power with, if anything.
         fault: why it cannot be asked anything, or None.
+        folder: where files that are made for it are kept, if that is on this machine.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Board:
     is_provisioned: bool = False
     meter: energy.Meter | None = None
     fault: str | None = None
+    folder: Path | None = None
 
     def offers(self, runtime: str) -> bool:
         """Whether it can have a runtime, as far as this project decides it."""
@@ -161,6 +165,37 @@ class Board:
             deadline_s = 60 + path.stat().st_size / SLOWEST
             return self._run(["sh", "-c", script], deadline_s, file).strip()
 
+    def prepare(self, path: Path, runtime: str) -> str:
+        """Return the path, on the board, of a model file that a runtime has prepared.
+
+        Runtimes that prepare nothing take it as `put` puts it. Elsewhere what is written stands
+        next to it; here, next to a link to it in `folder`.
+
+        Raises:
+            WorkerError, NoRuntimeError, LoadError: as of a worker.
+        """
+        there = self.put(path)
+        if not RUNTIMES[runtime].prepares:
+            return there
+        if self.folder is None:
+            return self._prepare(there, runtime)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        # Packed weights are of one CPU's kernels.
+        digest.update(f"{self.machine.cpu} {self.release(runtime)}".encode())
+        link = self.folder.absolute() / f"{runtime}-{digest.hexdigest()[:24]}" / path.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{link.parent}.lock"):
+            if not link.exists():
+                link.unlink(missing_ok=True)  # what it led to is gone
+                link.symlink_to(path.absolute())
+            return self._prepare(str(link), runtime)
+
+    def _prepare(self, there: str, runtime: str) -> str:
+        with Worker(self.spec(runtime), guarded=False, name=self.name) as worker:
+            worker.prepare(there, runtime)
+        return there
+
     def _run(
         self, command: Sequence[str], deadline_s: float, given: IO[bytes] | None = None
     ) -> str:
@@ -192,6 +227,7 @@ def this_machine(device: str, cache: Path, *, own_python: bool = False) -> Board
         spec,
         is_provisioned=not own_python,
         meter=energy.find(reader()),
+        folder=cache / "prepared",
     )
 
 
@@ -230,6 +266,7 @@ def emulated(device: str, cache: Path) -> Board:
         machine,
         lambda runtime: emulation.spec(board, runtime, cache),
         emulated=True,
+        folder=cache / "prepared",
     )
 
 

@@ -1,11 +1,13 @@
 """The runtimes: one file each, and its existence is the registration.
 
-A file holds constants, which `devices.runtime.Runtime` explains, and two functions. They run on the
+A file holds constants, which `devices.runtime.Runtime` explains, and functions. They run on the
 device, where the file is sent as source with `devices.worker`:
 
 - ``load(runtime, model_file, threads)`` returns the signatures of a model file
   (`devices.runtime.Signature`) and the name of the delegate that computes. ``runtime`` is the
   imported ``MODULE``. It raises ValueError or RuntimeError if the runtime refuses the file.
+- ``prepare(runtime, model_file)``, if there is one, is called in a process of its own before the
+  file is loaded for the first time. It alone may write files, next to the model file.
 - ``operators(runtime, files)`` returns the newest version of each operator that the runtime takes
   (`devices.op_support`).
 
@@ -28,6 +30,7 @@ from devices.runtime import Runtime
 
 _SHARED = re.compile(r"^from devices\.runtimes\.(\w+) import ", re.MULTILINE)
 _FIELDS = {field.name.upper(): field.name for field in fields(Runtime)}
+del _FIELDS["PREPARES"], _FIELDS["SOURCES"]
 
 
 def _sources(file: str) -> dict[str, str]:
@@ -49,7 +52,8 @@ def _runtime(file: str) -> Runtime:
         )
     stated = {_FIELDS[name]: value for name, value in constants.items() if name in _FIELDS}
     try:
-        return Runtime(**stated, sources=_sources(file))
+        prepares = hasattr(module, "prepare")
+        return Runtime(**stated, prepares=prepares, sources=_sources(file))
     except TypeError as error:
         raise DeviceError(f"devices/runtimes/{file}.py: {error}") from None
 
