@@ -35,6 +35,8 @@ from devices.errors import (
     WorkerError,
 )
 from devices.measurement.latency import WARM_UP
+from devices.runtime import Runtime
+from devices.runtimes import RUNTIMES
 
 _ERRORS = {
     "provision": NoRuntimeError,
@@ -66,7 +68,11 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded. `signatures`: name, length, and dtype and shape of inputs and outputs."""
+    """What was loaded.
+
+    `signatures`: name, length, and dtype and shape of inputs and outputs. `lengths` in tokens;
+    `any_length`: a text is run at its own length, up to the only one of `lengths`.
+    """
 
     runtime: str
     version: str
@@ -78,6 +84,7 @@ class Loaded:
     signatures: tuple[dict[str, Any], ...]
     import_seconds: float
     load_seconds: float
+    any_length: bool = False
 
 
 @dataclass(frozen=True)
@@ -214,12 +221,20 @@ class Worker:
     the connection. Use it as a context manager.
 
     `isolate` starts it without a network (util-linux's `unshare`) where the machine permits;
-    `guard()` says what is in force.
+    `guard()` says what is in force. One that is not `guarded` may write files, and can only
+    `prepare` a model file.
     """
 
     def __init__(
-        self, spec: str, *, deadline_s: float = 600.0, isolate: bool = True, name: str = ""
+        self,
+        spec: str,
+        *,
+        deadline_s: float = 600.0,
+        isolate: bool = True,
+        guarded: bool = True,
+        name: str = "",
     ) -> None:
+        self._guarded = guarded
         self.deadline_s = deadline_s
         self.loaded: Loaded | None = None
         self._label_names: tuple[str, ...] = ()
@@ -262,6 +277,7 @@ class Worker:
             with self._watchdog():
                 self._gateway = bootstrap(self._process, spec)
                 self._channel = self._gateway.remote_exec(worker)
+                self._channel.send({"guarded": self._guarded})
             self._ask("memory")
         except (EOFError, OSError, AssertionError, HostNotFound) as error:
             self._process.kill()
@@ -308,7 +324,9 @@ class Worker:
 
     def environment(self) -> dict[str, str]:
         """What an answer depends on besides the files: machine, Python, and packages' versions."""
-        about: dict[str, str] = self._ask("environment")
+        own = dict.fromkeys(runtime.group for runtime in RUNTIMES.values())
+        packages = [*own, "tokenizers", "numpy"]
+        about: dict[str, str] = self._ask("environment", distributions=packages)
         return about
 
     @property
@@ -320,6 +338,14 @@ class Worker:
         """MB (10^6 bytes) resident before anything was imported."""
         return float(self._bare / 1e6)
 
+    def prepare(self, model_file: Path | str, runtime: str) -> None:
+        """Have a runtime that prepares model files write what it wants to, next to this one.
+
+        NoRuntimeError without the runtime, LoadError if the file is refused.
+        """
+        request = _request(RUNTIMES[runtime])
+        self._answer("prepare", model_file=str(model_file), runtime=request)
+
     def load(
         self,
         model_file: Path | str,
@@ -328,7 +354,9 @@ class Worker:
         runtime: str,
         threads: int = 1,
     ) -> Loaded:
-        """Load the classifier, once. NoRuntimeError without the runtime, LoadError if refused.
+        """Load the classifier, once, on one of `devices.runtimes.RUNTIMES`, by its name.
+
+        NoRuntimeError without the runtime, LoadError if the file is refused.
 
         Some runtimes check little: tflite-runtime 2.14 dies of a truncated file. That is its way of
         refusing it, and a LoadError too; the worker is gone then.
@@ -339,7 +367,7 @@ class Worker:
                 model_file=str(model_file),
                 tokenizer=str(tokenizer),
                 label_names=list(label_names),
-                runtime=runtime,
+                runtime=_request(RUNTIMES[runtime]),
                 threads=threads,
             )
         except WorkerError as error:
@@ -359,7 +387,8 @@ class Worker:
         return self.loaded
 
     def classify(self, texts: Sequence[str], *, length: int | None = None) -> Outputs:
-        """Labels of texts; each goes to the shortest signature it fits, or to that of `length`."""
+        """Labels of texts; each goes to the shortest signature it fits, or is run at its own length
+        where the file takes any. With `length` all are padded to that one."""
         return self._classify({"texts": list(texts)}, length)
 
     def classify_ids(
@@ -516,6 +545,17 @@ def final_reply(receive: Callable[[float], dict[str, Any]], deadline_s: float) -
     while "beat" in (reply := receive(deadline_s)):
         pass
     return reply
+
+
+def _request(runtime: Runtime) -> dict[str, Any]:
+    """What a worker is told of a runtime."""
+    return {
+        "name": runtime.name,
+        "distribution": runtime.group,
+        "module": runtime.module,
+        "environment": dict(runtime.environment),
+        "sources": dict(runtime.sources),
+    }
 
 
 def parse(spec: str) -> execnet.XSpec:

@@ -10,8 +10,7 @@ from typing import Any
 from devices import op_support
 from devices.errors import DeviceError
 from devices.profile import profile, profiles
-
-DEFAULT_RUNTIME = "ai-edge-litert"
+from devices.runtimes import DEFAULT, RUNTIMES
 
 
 def register(subparsers: Any) -> None:
@@ -43,7 +42,7 @@ def register(subparsers: Any) -> None:
         command.add_argument("model_file", type=Path)
         command.add_argument("tokenizer", type=Path, help="its tokenizer.json")
         command.add_argument("--label", action="append", help="one for each class (default: three)")
-        command.add_argument("--runtime", type=_runtime, default=DEFAULT_RUNTIME)
+        command.add_argument("--runtime", type=_runtime, default=DEFAULT[0])
     alike.add_argument("texts", type=_texts, help="a file with a text a line")
     alike.add_argument("--threads", type=int, default=1)
     alike.add_argument("--times", type=_count, default=20)
@@ -57,8 +56,6 @@ def register(subparsers: Any) -> None:
 
 
 def _runtime(name: str) -> str:
-    from devices.runtimes.environments import RUNTIMES
-
     if name not in RUNTIMES:
         raise argparse.ArgumentTypeError(
             f"unknown runtime {name!r}; there are {', '.join(RUNTIMES)}"
@@ -73,15 +70,15 @@ def _boards(_: argparse.Namespace) -> int:
 
 def _probe(args: argparse.Namespace) -> int:
     from devices.boards import emulation
-    from devices.runtimes.environments import RUNTIMES, python_for
+    from devices.environments import python_for
 
-    table = {
-        runtime.requirements[0]: op_support.probe(name, [str(python_for(name, args.cache_dir))])
-        for name, runtime in RUNTIMES.items()
-    }
+    table: dict[str, dict[str, int]] = {}
+    for name, runtime in RUNTIMES.items():
+        if (release := runtime.requirements[0]) not in table:
+            table[release] = op_support.probe(name, [str(python_for(name, args.cache_dir))])
     # What else boards have: the same binaries, but for the machine that they are of.
     emulated = emulation.command(profile("pi4"), args.cache_dir)
-    for name in RUNTIMES:
+    for name in filter(emulation.has, RUNTIMES):
         if (release := emulation.release(name)) not in table:
             table[release] = op_support.probe(name, emulated)
     args.out.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -93,8 +90,6 @@ def _probe(args: argparse.Namespace) -> int:
 
 def boards_table() -> str:
     """Return the profiles as a table in Markdown."""
-    from devices.runtimes.environments import RUNTIMES
-
     headings = (
         *("device", "board", "usual image", "glibc", "Python", "runtimes that install there"),
         *("p90 (ms)", "memory (MB)", "energy (J a text)"),

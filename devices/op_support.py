@@ -1,37 +1,34 @@
 """Which operators a runtime takes, up to which version: asked of the runtime itself.
 
-A runtime looks up every operator code of a FlatBuffer before it looks at anything else, and refuses
-the file for one that it does not know. So a FlatBuffer of nothing but one code tells whether it is
-known. `python fit.py probe` asks for every operator of the schema and writes `operators.json`;
-with it a file is refused before a board is asked: "FULLY_CONNECTED v12; tflite-runtime==2.14.0
-stops at v10".
+How it is asked stands in its file in `devices/runtimes/`. An Interpreter looks up every operator
+code of a FlatBuffer before it looks at anything else, and refuses the file for one that it does not
+know. So a FlatBuffer of nothing but one code tells whether it is known. ONNX Runtime lists its
+kernels. ``python fit.py probe`` writes op_support.json; with it a file is refused before a board is
+asked: "FULLY_CONNECTED v12; tflite-runtime==2.14.0 stops at v10".
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from common.process import run
 from devices.errors import DeviceError
-from devices.worker import MODULES
+from devices.runtimes import RUNTIMES
 
 TABLE = Path(__file__).with_name("op_support.json")
 _NEWEST = 30  # twice what any operator has reached (FULLY_CONNECTED v14)
+# Stands in for a worker, whose sources of a runtime it makes modules of likewise.
 _ASK = """
-import importlib, json, sys
-interpreter = importlib.import_module(sys.argv[1]).Interpreter
-for name, files in json.load(sys.stdin).items():
-    taken = 0
-    for version, file in enumerate(files, start=1):
-        try:
-            interpreter(model_content=bytes.fromhex(file))
-            taken = version
-        except (ValueError, RuntimeError):
-            if taken:
-                break
-    print(name, taken)
+import importlib, json, os, sys, types
+asked = json.load(sys.stdin)
+os.environ.update(asked["environment"])
+for name, source in asked["sources"].items():
+    file = sys.modules[name] = types.ModuleType(name)
+    exec(source, vars(file))
+files = {name: [bytes.fromhex(file) for file in files] for name, files in asked["files"].items()}
+print(json.dumps(file.operators(importlib.import_module(asked["module"]), files)))
 """
 
 
@@ -59,32 +56,38 @@ def refused(operators: Iterable[str], release: str) -> list[str]:
 def probe(runtime: str, python: Sequence[str]) -> dict[str, int]:
     """The newest version of each operator that the runtime of ``python`` (a command) takes.
 
-    Operators that it does not know are left out. Takes some seconds; needs the schema of
-    `ai_edge_litert` (group ``build``) in this process.
+    Operators that it does not know are left out. Takes some seconds; for TensorFlow Lite it needs
+    the schema of `ai_edge_litert` (group ``build``) in this process.
     """
+    asked = RUNTIMES[runtime]
+    files = _files() if asked.format == "tflite" else {}
+    request = {
+        "sources": dict(asked.sources),
+        "module": asked.module,
+        "environment": dict(asked.environment),
+        "files": files,
+    }
+    said = run(
+        [*python, "-c", _ASK],
+        timeout=600,
+        error=DeviceError,
+        what=f"{runtime} could not be probed",
+        shown=python[0],
+        given=json.dumps(request).encode(),
+    )
+    return dict(sorted(json.loads(said.splitlines()[-1]).items()))
+
+
+def _files() -> dict[str, list[str]]:
+    """By operator, FlatBuffers in hexadecimal that name its version 1, 2 and so on."""
     from ai_edge_litert import schema_py_generated as schema
 
-    codes = {
-        name: code for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
-    }
     custom = {"CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES"}
-    files = {
+    return {
         name: [_file(code, version).hex() for version in range(1, _NEWEST + 1)]
-        for name, code in codes.items()
-        if name not in custom
+        for name, code in vars(schema.BuiltinOperator).items()
+        if isinstance(code, int) and name not in custom
     }
-    done = subprocess.run(
-        [*python, "-c", _ASK, MODULES[runtime]],
-        input=json.dumps(files),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    if done.returncode:
-        raise DeviceError(f"{runtime} could not be probed:\n{done.stderr[-2000:]}")
-    rows = (line.split() for line in done.stdout.splitlines())
-    return {name: int(newest) for name, newest in sorted(rows) if int(newest)}
 
 
 def _file(code: int, version: int) -> bytes:

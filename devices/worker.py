@@ -1,8 +1,9 @@
-"""The worker: one process, one runtime, one classifier. This file alone runs on the device.
+"""The worker: one process, one runtime, one classifier. It runs on the device.
 
-The caller's side (remote.py) sends its source over execnet, so nothing need be installed next to
-numpy, tokenizers and a runtime, and it must not import anything else of this project. Those three
-are imported late, so that the bare process can be weighed first.
+The caller's side (client.py) sends its source over execnet, and with a request the source of one
+file of `devices/runtimes/`. So nothing need be installed next to numpy, tokenizers and a runtime,
+and it must not import anything else of this project. Those three are imported late, so that the
+bare process can be weighed first.
 
 Requests and replies are dictionaries of plain values. A request is {"op": name, ...}; the reply
 is {"ok": value}, or {"error": stage, "message": text} with the stage where it failed.
@@ -19,19 +20,16 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
-MODULES = {
-    "ai-edge-litert": "ai_edge_litert.interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter",
-}
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
-# A signature's worker; its inputs, by what they are, as (name in the file, dtype); its output.
-Bound = tuple[Callable[..., Any], dict[str, tuple[str, Any]], str]
+# A signature; its inputs, by what they are, as (name in the file, dtype); its output.
+Bound = tuple[Any, dict[str, tuple[str, str]], str]
 # A sign of life between two queries of a long measurement, so that a deadline means silence.
 BEAT_SECONDS = 0.5
 
@@ -213,33 +211,68 @@ class Framing:
         return [*kept, *[self.pad] * (length - len(kept))]
 
 
+def modules(sources: Mapping[str, str]) -> ModuleType:
+    """Make modules of their source texts, each after those it imports; the last one."""
+    for name, source in sources.items():
+        module = sys.modules[name] = ModuleType(name)
+        exec(compile(source, f"<{name}>", "exec", dont_inherit=True), vars(module))  # noqa: S102
+    return module
+
+
+def imported(runtime: dict[str, Any], *others: str) -> list[ModuleType]:
+    """Import a runtime's "module", after its "environment" is set, and other modules.
+
+    Raises:
+        StageError: one is not here, or there is no memory for it.
+    """
+    os.environ.update(runtime["environment"])
+    try:
+        return [importlib.import_module(name) for name in (runtime["module"], *others)]
+    except ImportError as error:
+        name = runtime["name"]
+        # What the loader of shared objects says when there is no memory to put one in.
+        if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+            raise StageError("memory", f"no memory left to import {name}: {error}") from error
+        raise StageError("provision", f"{sys.executable} lacks {name}: {error}") from error
+
+
+@contextmanager
+def refusals(runtime: dict[str, Any], model_file: str) -> Iterator[None]:
+    """StageError for what a runtime raises of a file that it refuses."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        said = "\n".join(dict.fromkeys(str(error).splitlines()))  # once for every tensor
+        raise StageError("load", f"{runtime['name']} refuses {model_file}: {said}") from error
+
+
+def prepare(model_file: str, runtime: dict[str, Any]) -> None:
+    """What the runtime makes of a model file before it is loaded for the first time."""
+    (module,) = imported(runtime)
+    with refusals(runtime, model_file):
+        modules(runtime["sources"]).prepare(module, model_file)
+
+
 class Classifier:
-    """Text in, label out: a tokenizer and the signatures of one FlatBuffer, one for each length."""
+    """Text in, label out: a tokenizer and the signatures of one model file.
+
+    A signature has a fixed length, and a text is padded to the shortest that it fits; or it takes
+    any length up to its longest, and nothing is padded.
+    """
 
     def __init__(
         self,
         model_file: str,
         tokenizer: str,
         label_names: list[str],
-        runtime: str,
+        runtime: dict[str, Any],
         threads: int,
         *,
         pad: int | None = None,
     ) -> None:
+        """`runtime`: "name", "distribution", "module", "environment" and "sources" of one."""
         started = time.perf_counter()
-        try:
-            import numpy
-            from tokenizers import Tokenizer
-
-            module = importlib.import_module(MODULES[runtime])
-        except (ImportError, KeyError) as error:
-            # What the loader of shared objects says when there is no memory to put one in.
-            if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
-                raise StageError(
-                    "memory", f"no memory left to import {runtime}: {error}"
-                ) from error
-            raise StageError("provision", f"{sys.executable} lacks {runtime}: {error}") from error
-        self.numpy = numpy
+        module, self.numpy, tokenizers = imported(runtime, "numpy", "tokenizers")
         self.label_names = label_names
         self.import_seconds = time.perf_counter() - started
 
@@ -247,17 +280,14 @@ class Classifier:
             if not Path(path).is_file():
                 raise StageError("load", f"no file {path} on {platform.node()}")
             _forget(path)
+        file = modules(runtime["sources"])
         started = time.perf_counter()
-        try:
-            self.interpreter = module.Interpreter(model_path=model_file, num_threads=threads)
-            self.interpreter.allocate_tensors()
-            self.signatures = self._bind(len(label_names))
-        except (ValueError, RuntimeError) as error:
-            said = "\n".join(dict.fromkeys(str(error).splitlines()))  # once for every tensor
-            raise StageError("load", f"{runtime} refuses {model_file}: {said}") from error
+        with refusals(runtime, model_file):
+            found, self.delegate = file.load(module, model_file, threads)
+            self.signatures = self._bind(found, len(label_names))
         try:
             # `tokenizers` reports every fault as a bare Exception.
-            self.tokenizer = Tokenizer.from_file(tokenizer)
+            self.tokenizer = tokenizers.Tokenizer.from_file(tokenizer)
         except Exception as error:
             raise StageError("load", f"{tokenizer} is no tokenizer.json: {error}") from error
         try:
@@ -267,60 +297,53 @@ class Classifier:
         self.load_seconds = time.perf_counter() - started
         self.first_seconds: float | None = None
         self.lengths_used: set[int] = set()
-        self.runtime = {"name": runtime, "version": _version(runtime)}
+        version = _version(runtime["distribution"]) or "unknown"
+        self.runtime = {"name": runtime["name"], "version": version}
 
-    def _bind(self, classes: int) -> dict[int, Bound]:
-        """Length → (signature worker, its inputs, its output), shortest first.
+    def _bind(self, found: Sequence[Any], classes: int) -> dict[int, Bound]:
+        """Length → (signature, its inputs, its output), shortest first.
 
         An input is bound by its name, perhaps with what TensorFlow puts around it
         (``serving_default_input_ids:0``). A signature's only output is the logits.
         """
         signatures: dict[int, Bound] = {}
         self.described = []
-        for key in self.interpreter.get_signature_list():
-            run = self.interpreter.get_signature_runner(key)
-            inputs, outputs = run.get_input_details(), run.get_output_details()
+        for signature in found:
+            key, inputs, outputs = signature.name, signature.inputs, signature.outputs
             bound = {name: name.rpartition("serving_default_")[2].split(":")[0] for name in inputs}
-            described = {
-                side: {
-                    name: {
-                        "dtype": self.numpy.dtype(tensor["dtype"]).name,
-                        "shape": [int(n) for n in tensor["shape"]],
-                    }
-                    for name, tensor in details.items()
-                }
-                for side, details in (("inputs", inputs), ("outputs", outputs))
-            }
-            shapes = {tuple(tensor["shape"]) for tensor in described["inputs"].values()}
+            shapes = {shape for _, shape in inputs.values()}
             known = set(bound.values())
             if not {*INPUTS[:2]} <= known <= {*INPUTS} or len(known) < len(bound):
                 raise ValueError(
                     f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
                     f"name alone, and known are {', '.join(INPUTS)}"
                 )
-            if any(-1 in tensor["shape_signature"] for tensor in inputs.values()):
+            if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
+                raise ValueError(f"signature {key!r}: inputs must be [1, length], not {inputs}")
+            self.any_length = shape[1] is None
+            length = signature.longest if self.any_length else shape[1]
+            if length is None:
                 raise ValueError(
                     f"signature {key!r}: its inputs have no fixed length; convert it with inputs "
                     "of [1, LENGTH], a signature for each length"
                 )
-            if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
-                raise ValueError(f"signature {key!r}: inputs must be [1, length], not {described}")
-            dtypes = {tensor["dtype"] for tensor in described["inputs"].values()}
-            if not dtypes <= {"int32", "int64"}:
-                raise ValueError(f"signature {key!r}: inputs must be integers, not {described}")
-            logits = {"dtype": "float32", "shape": [1, classes]}
-            if [*described["outputs"].values()] != [logits]:
+            if self.any_length and len(found) > 1:
+                raise ValueError(f"signature {key!r} takes any length, and is not the only one")
+            if not {dtype for dtype, _ in inputs.values()} <= {"int32", "int64"}:
+                raise ValueError(f"signature {key!r}: inputs must be integers, not {inputs}")
+            if [*outputs.values()] != [("float32", (1, classes))]:
                 raise ValueError(
                     f"signature {key!r} must answer {OUTPUT}, float32 [1, {classes}] "
-                    f"(one for each label), not {described['outputs']}"
+                    f"(one for each label), not {outputs}"
                 )
-            length = int(shape[1])
             if length in signatures:
                 raise ValueError(f"two signatures of length {length}")
-            own = {what: (name, inputs[name]["dtype"]) for name, what in bound.items()}
-            signatures[length] = (run, own, next(iter(outputs)))
-            described["inputs"] = {bound[name]: of for name, of in described["inputs"].items()}
-            described["outputs"] = {OUTPUT: logits}
+            own = {what: (name, inputs[name][0]) for name, what in bound.items()}
+            signatures[length] = (signature, own, next(iter(outputs)))
+            described = {
+                "inputs": {bound[name]: _described(of) for name, of in inputs.items()},
+                "outputs": {OUTPUT: _described(*outputs.values())},
+            }
             self.described.append({"name": key, "length": length, **described})
         if not signatures:
             raise ValueError("it has no signature")
@@ -329,17 +352,22 @@ class Classifier:
     def about(self) -> dict[str, Any]:
         return {
             "runtime": self.runtime,
-            "delegate": _delegate(self.interpreter),
+            "delegate": self.delegate,
             "python": platform.python_version(),
             "machine": platform.machine(),
             "signatures": sorted(self.described, key=lambda signature: signature["length"]),
             "import_seconds": self.import_seconds,
             "load_seconds": self.load_seconds,
+            "any_length": self.any_length,
         }
 
     def length_for(self, tokens: int) -> int:
-        """The shortest signature that so many tokens fit, or the longest there is."""
-        return next((n for n in self.signatures if n >= tokens), max(self.signatures))
+        """The length that so many tokens are run at: their own, or of the shortest signature that
+        they fit; at most the longest there is."""
+        longest = max(self.signatures)
+        if self.any_length:
+            return min(tokens, longest)
+        return next((n for n in self.signatures if n >= tokens), longest)
 
     def encode(self, text: str) -> list[int]:
         """All token ids of a text with those that frame it, however many."""
@@ -358,9 +386,11 @@ class Classifier:
         Ids beyond the length are cut off; those that close a text are kept.
         """
         length = length or self.length_for(len(ids))
-        if length not in self.signatures:
+        longest = max(self.signatures)
+        chosen = longest if self.any_length and length <= longest else length
+        if chosen not in self.signatures:
             raise StageError("worker", f"no signature of {length}, only {list(self.signatures)}")
-        run, inputs, output = self.signatures[length]
+        signature, inputs, output = self.signatures[chosen]
         ids = self.framing.cut(ids, length)
         tensors = {name: self.numpy.zeros((1, length), of) for name, (_, of) in inputs.items()}
         tensors["input_ids"][0] = self.framing.filled(ids, length)
@@ -370,13 +400,14 @@ class Classifier:
         fed = {inputs[name][0]: tensor for name, tensor in tensors.items()}
         started = time.perf_counter()
         try:
-            logits = run(**fed)[output][0]
+            logits = signature.run(fed)[output][0]
         except (ValueError, RuntimeError) as error:
             raise StageError(
                 "invoke", f"{self.runtime['name']}, length {length}: {error}"
             ) from error
         seconds = time.perf_counter() - started
-        self.lengths_used.add(length)
+        if length in self.signatures:
+            self.lengths_used.add(length)
         return logits, seconds
 
     def answer(self, text: str, slow_down: float = 0.0) -> tuple[int, float, float]:
@@ -504,25 +535,20 @@ class NullClassifier(Classifier):
         return self._logits, 0.0
 
 
-def _version(distribution: str) -> str:
+def _described(tensor: tuple[str, tuple[int | None, ...]]) -> dict[str, Any]:
+    return {"dtype": tensor[0], "shape": list(tensor[1])}
+
+
+def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+        return None
 
 
-def _delegate(interpreter: Any) -> str:
-    """The delegate in use, as far as the interpreter shows: delegated nodes of its first graph."""
-    details = getattr(interpreter, "_get_ops_details", None)
-    if details is None:
-        return "unknown"
-    nodes = sum(op["op_name"] == "DELEGATE" for op in details())
-    return f"XNNPACK ({nodes} partitions)" if nodes else "none"
-
-
-def environment() -> dict[str, str]:
-    """What an answer depends on besides the files."""
-    packages = {name: _version(name) for name in (*MODULES, "tokenizers", "numpy")}
+def environment(distributions: Sequence[str]) -> dict[str, str]:
+    """What an answer depends on besides the files; of these distributions, those that are here."""
+    packages = {name: version for name in distributions if (version := _version(name))}
     return {"machine": platform.machine(), "python": platform.python_version()} | packages
 
 
@@ -535,14 +561,15 @@ class RequestHandler:
         "environment",
         "overhead",
         "privacy",
+        "prepare",
         "load",
         "classify",
         "measure",
     )
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, guard: Sandbox | None) -> None:
         self.channel = channel
-        self.guard = Sandbox()
+        self.guard = guard
         self._classifier: Classifier | None = None
 
     @property
@@ -558,8 +585,8 @@ class RequestHandler:
     def read(self, path: str) -> str | None:
         return read(path)
 
-    def environment(self) -> dict[str, str]:
-        return environment()
+    def environment(self, distributions: list[str]) -> dict[str, str]:
+        return environment(distributions)
 
     def overhead(self) -> float:
         """Seconds of a query, end-to-end, that are the harness's own: the median of many."""
@@ -567,7 +594,14 @@ class RequestHandler:
         return sorted(nothing.answer("")[1] for _ in range(1001))[500]
 
     def privacy(self) -> dict[str, Any]:
+        if self.guard is None:
+            raise StageError("worker", "this worker is not guarded")
         return self.guard.report()
+
+    def prepare(self, model_file: str, runtime: dict[str, Any]) -> None:
+        if self.guard is not None:
+            raise StageError("worker", "this worker is guarded, and may write no file")
+        prepare(model_file, runtime)
 
     def load(self, **request: Any) -> dict[str, Any]:
         if self._classifier is not None:
@@ -586,7 +620,7 @@ def serve(channel: Any) -> None:
     """Answer requests until the caller closes the channel."""
     # One text at a time: the tokenizer's own threads would only cost memory.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    desk = RequestHandler(channel)
+    desk = RequestHandler(channel, Sandbox() if channel.receive()["guarded"] else None)
     for request in channel:
         op = request.pop("op")
         try:

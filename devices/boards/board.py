@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +17,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
-from common.process import die_with_parent
+from filelock import FileLock
+
+from common.process import run
 from devices.boards import emulation
 from devices.boards.detection import Machine, detect, reader
 from devices.client import Worker, parse, ssh
+from devices.environments import has_runtime, python_for
 from devices.errors import DeviceError, OutOfMemoryError, WorkerError
 from devices.measurement import energy, health
 from devices.profile import Profile, profile
-from devices.runtimes.environments import RUNTIMES, has_runtime, python_for
+from devices.runtimes import RUNTIMES
 
 # How long a board may take to start a bare Python, a loaded Pi Zero included.
 START_S = 180.0
@@ -56,6 +58,7 @@ class Board:
         is_provisioned: whether its runtimes are those that pyproject.toml pins.
         meter: what it measures its own power with, if anything.
         fault: why it cannot be asked anything, or None.
+        folder: where files that are made for it are kept, if that is on this machine.
     """
 
     name: str
@@ -67,10 +70,24 @@ class Board:
     is_provisioned: bool = False
     meter: energy.Meter | None = None
     fault: str | None = None
+    folder: Path | None = None
+
+    def offers(self, runtime: str) -> bool:
+        """Whether it can have a runtime, as far as this project decides it."""
+        return not self.emulated or emulation.has(runtime)
 
     def release(self, runtime: str) -> str:
         """What of a runtime is there as far as this project decides it, such as ``NAME==1.0``."""
         return emulation.release(runtime) if self.emulated else RUNTIMES[runtime].requirements[0]
+
+    @property
+    def properties(self) -> frozenset[BoardProperty]:
+        """What of it an expected failure may depend on."""
+        own = {
+            BoardProperty.EMULATED: self.emulated,
+            BoardProperty.NO_INT8_DOT_PRODUCT: not self.machine.int8_dot_product,
+        }
+        return frozenset(each for each, holds in own.items() if holds)
 
     @property
     def shell(self) -> list[str]:
@@ -148,30 +165,49 @@ class Board:
             deadline_s = 60 + path.stat().st_size / SLOWEST
             return self._run(["sh", "-c", script], deadline_s, file).strip()
 
+    def prepare(self, path: Path, runtime: str) -> str:
+        """Return the path, on the board, of a model file that a runtime has prepared.
+
+        Runtimes that prepare nothing take it as `put` puts it. Elsewhere what is written stands
+        next to it; here, next to a link to it in `folder`.
+
+        Raises:
+            WorkerError, NoRuntimeError, LoadError: as of a worker.
+        """
+        there = self.put(path)
+        if not RUNTIMES[runtime].prepares:
+            return there
+        if self.folder is None:
+            return self._prepare(there, runtime)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        # Packed weights are of one CPU's kernels.
+        digest.update(f"{self.machine.cpu} {self.release(runtime)}".encode())
+        link = self.folder.absolute() / f"{runtime}-{digest.hexdigest()[:24]}" / path.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{link.parent}.lock"):
+            if not link.exists():
+                link.unlink(missing_ok=True)  # what it led to is gone
+                link.symlink_to(path.absolute())
+            return self._prepare(str(link), runtime)
+
+    def _prepare(self, there: str, runtime: str) -> str:
+        with Worker(self.spec(runtime), guarded=False, name=self.name) as worker:
+            worker.prepare(there, runtime)
+        return there
+
     def _run(
         self, command: Sequence[str], deadline_s: float, given: IO[bytes] | None = None
     ) -> str:
         whole = [*self.shell, shlex.join(command)] if self.shell else list(command)
-        try:
-            done = subprocess.run(
-                die_with_parent(whole),
-                stdin=given or subprocess.DEVNULL,
-                capture_output=True,
-                timeout=deadline_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise WorkerError(
-                f"{self.name}: `{command[0]}` took more than {deadline_s:.0f} s"
-            ) from None
-        except OSError as error:
-            raise WorkerError(f"{self.name}: `{whole[0]}`: {error}") from error
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace").strip() or "it said nothing"
-            raise WorkerError(
-                f"{self.name}: `{command[0]}` ended with status {done.returncode}: {said}"
-            )
-        return done.stdout.decode("utf-8", "replace")
+        return run(
+            whole,
+            timeout=deadline_s,
+            error=WorkerError,
+            what=self.name,
+            shown=command[0],
+            given=given or b"",
+        )
 
 
 def this_machine(device: str, cache: Path, *, own_python: bool = False) -> Board:
@@ -191,6 +227,7 @@ def this_machine(device: str, cache: Path, *, own_python: bool = False) -> Board
         spec,
         is_provisioned=not own_python,
         meter=energy.find(reader()),
+        folder=cache / "prepared",
     )
 
 
@@ -229,6 +266,7 @@ def emulated(device: str, cache: Path) -> Board:
         machine,
         lambda runtime: emulation.spec(board, runtime, cache),
         emulated=True,
+        folder=cache / "prepared",
     )
 
 

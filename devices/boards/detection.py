@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devices.errors import DeviceError
 from devices.profile import profiles
 
 # The text of a file of the machine by its absolute path, or None: `Worker.read` is one.
@@ -90,16 +89,6 @@ def detect(
         os=_os(read("/etc/os-release") or ""),
         int8_dot_product=not _INT8_DOT_PRODUCT.isdisjoint(cpuinfo.split()),
     )
-
-
-def require(device: str, machine: Machine) -> None:
-    """DeviceError unless the machine is that device: a figure of another board decides nothing."""
-    if device not in profiles():
-        raise DeviceError(f"unknown device {device!r}; there are {', '.join(profiles())}")
-    if device != machine.device:
-        raise DeviceError(
-            f"asked for {device}, but this is {machine.device}: {machine.description}"
-        )
 
 
 def _recognise(model: str, compatible: list[str]) -> str:

@@ -17,7 +17,6 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,13 +25,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from common.process import die_with_parent
+from common.process import run
 from devices.boards.detection import Machine
 from devices.boards.memory_limit import MemoryLimits, memory_limits
-from devices.errors import DeviceError, ProvisionError
+from devices.errors import DeviceError, NoRuntimeError, ProvisionError
+from devices.pins import pins
 from devices.profile import Profile
-from devices.runtimes.environments import pins
-from devices.worker import MODULES
+from devices.runtimes import RUNTIMES
 
 # The group of pyproject.toml that holds the wheels.
 GROUP = "emulated"
@@ -84,13 +83,14 @@ def spec(profile: Profile, runtime: str, cache: Path) -> str:
     """The execnet spec of a worker on the emulated board, provisioned on first use.
 
     Its memory is the board's wherever `memory_limits` can impose it, and the emulator's own on top.
-    `runtime` changes nothing: both are there.
+    Which runtime it is changes nothing: all of the group `GROUP` are there.
 
     Raises:
         DeviceError: the profile names no CPU to emulate.
+        NoRuntimeError: an emulated board has not the runtime.
         ProvisionError: what to do where it cannot be had on this machine.
     """
-    del runtime
+    release(runtime)
     return execnet_spec(command(profile, cache))
 
 
@@ -115,9 +115,24 @@ def kills(pid: int) -> int | None:
     return limits.kills(pid) if isinstance(limits, MemoryLimits) else None
 
 
+def has(runtime: str) -> bool:
+    """Whether emulated boards have a runtime."""
+    return any(pin.startswith(f"{RUNTIMES[runtime].group}==") for pin in pins(GROUP))
+
+
 def release(runtime: str) -> str:
-    """The release of a runtime that emulated boards have, such as ``tflite-runtime==2.14.0``."""
-    return next(pin for pin in pins(GROUP) if pin.startswith(f"{runtime}=="))
+    """Return the release of a runtime that emulated boards have, such as ``NAME==1.0``.
+
+    Raises:
+        NoRuntimeError: they have none.
+    """
+    group = RUNTIMES[runtime].group
+    if not has(runtime):
+        raise NoRuntimeError(
+            f"an emulated board has no {runtime}: add {group} to the group {GROUP!r} of "
+            "pyproject.toml, in a release with a wheel for aarch64"
+        )
+    return next(pin for pin in pins(GROUP) if pin.startswith(f"{group}=="))
 
 
 def imposed(profile: Profile) -> str:
@@ -234,7 +249,8 @@ def userland(cache: Path) -> Path:
                 *requirements,
             ]
         )
-        modules = ", ".join(("numpy", "tokenizers", "execnet", *MODULES.values()))
+        own = [runtime.module for name, runtime in RUNTIMES.items() if has(name)]
+        modules = ", ".join(("numpy", "tokenizers", "execnet", *own))
         python = _python(qemu(cache), "max", folder)
         _run([*python, "-c", f"import {modules}"])
 
@@ -338,25 +354,12 @@ def _unpack_debian(packages: Sequence[str], architecture: str, folder: Path) -> 
 
 def _run(command: Sequence[str], folder: Path | None = None) -> str:
     """What a command prints; ProvisionError with its last lines if it fails or hangs."""
-    try:
-        done = subprocess.run(
-            die_with_parent(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=folder,
-            timeout=_DEADLINE_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ProvisionError(f"emulating a board: `{shlex.join(command)}`: {error}") from error
-    if done.returncode:
-        lines = "\n  ".join(done.stdout.splitlines()[-12:])
-        raise ProvisionError(
-            f"emulating a board: `{shlex.join(command)}` ended with status {done.returncode}. If "
-            "it is the network, run again; packages and wheels are those of Debian Bookworm, and "
-            f"apt's sources must be too. Its last lines:\n  {lines}"
-        )
-    return done.stdout
+    return run(
+        command,
+        timeout=_DEADLINE_S,
+        error=ProvisionError,
+        what="emulating a board",
+        advice="If it is the network, run again; packages and wheels are those of Debian Bookworm, "
+        "and apt's sources must be too",
+        folder=folder,
+    )

@@ -12,7 +12,6 @@ import mmap
 import platform
 import shutil
 import struct
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from common import atomic
+from common.process import run
 from devices.boards.emulation import board_name, command, execnet_spec, kills
 from devices.client import Worker
 from devices.errors import DeviceError, OutOfMemoryError, ProvisionError, WorkerError
@@ -128,13 +128,10 @@ def plugin(cache: Path) -> Path:
                     "counting instructions takes a C compiler: `apt install gcc libc6-dev`"
                 )
             with atomic.new_file(made) as temporary:
-                done = subprocess.run(
+                run(
                     [compiler, "-shared", "-fPIC", "-O2", "-o", str(temporary), str(SOURCE)],
-                    capture_output=True,
-                    text=True,
                     timeout=120,
-                    check=False,
+                    error=ProvisionError,
+                    what=f"{SOURCE} could not be compiled",
                 )
-                if done.returncode:
-                    raise ProvisionError(f"{compiler} could not compile {SOURCE}:\n{done.stderr}")
     return made

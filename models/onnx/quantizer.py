@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ def dynamic(context: Context) -> bytes:
     Raises:
         QuantizeError: onnxruntime is not installed, or refused.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else it reports to Microsoft what it is used for
     try:
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic

@@ -36,7 +36,7 @@ from devices.measurement import instruction_count
 from devices.measurement.instruction_count import instructions
 from devices.measurement.numerics import require_valid_outputs
 from devices.profile import profile, profiles
-from devices.runtimes.environments import RUNTIMES
+from devices.runtimes import RUNTIMES
 from fit import main
 from models import modes
 from models.checkpoints.checkpoint import Checkpoint

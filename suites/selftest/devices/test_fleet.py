@@ -21,9 +21,9 @@ from common.cache import Cache
 from data.splits import Splits
 from devices.boards.board import Board, connect, resolve_boards
 from devices.boards.detection import detect
+from devices.environments import python_for
 from devices.errors import DeviceError, InvokeError, OutOfMemoryError, WorkerError
 from devices.measurement import health
-from devices.runtimes.environments import python_for
 from fixtures.options import REFERENCE, ZOO
 from models.checkpoints.bundle import open_bundle
 from suites.selftest import small_bundle

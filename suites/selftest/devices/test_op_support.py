@@ -8,8 +8,9 @@ import pytest
 
 from common.cache import Cache
 from devices import op_support
+from devices.environments import python_for
 from devices.errors import DeviceError
-from devices.runtimes.environments import RUNTIMES, python_for
+from devices.runtimes import RUNTIMES
 from fit import main
 
 

@@ -23,12 +23,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from devices.boards.detection import detect
 from devices.client import Worker
+from devices.environments import python_for
 from devices.errors import DeviceError, InvokeError, LoadError, NoRuntimeError, WorkerError
 from devices.measurement.health import snapshot
-from devices.runtimes.environments import RUNTIMES, python_for
+from devices.runtimes import RUNTIMES
 from models.tflite.transformations import rewritten
 
 CACHE = Path(__file__).parents[3] / ".cache"
+TFLITE = [name for name, runtime in RUNTIMES.items() if runtime.format == "tflite"]
 LABELS = ("negative", "neutral", "positive")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "coffee", "train", "late", "!"]
 TABLE = np.random.default_rng(7).normal(size=(len(WORDS), len(LABELS))).astype(np.float32) * 3
@@ -97,7 +99,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, tokenizer: Path) -> Files:
     return Files(folder / "small.tflite", tokenizer)
 
 
-@pytest.fixture(scope="session", params=RUNTIMES)
+@pytest.fixture(scope="session", params=TFLITE)
 def runtime(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -245,7 +247,7 @@ def test_the_load_reports_what_the_file_contains(fresh: Worker, files: Files, ru
         fresh.classify(["good"])
     loaded = fresh.load(files.model_file, files.tokenizer, LABELS, runtime)
     assert loaded.runtime == runtime
-    assert f"{runtime}=={loaded.version}" in RUNTIMES[runtime].requirements
+    assert f"{RUNTIMES[runtime].group}=={loaded.version}" in RUNTIMES[runtime].requirements
     assert loaded.lengths == (8, 16)
     assert [signature["name"] for signature in loaded.signatures] == ["b_shorter", "a_longer"]
     assert loaded.signatures[0]["outputs"] == {"logits": {"dtype": "float32", "shape": [1, 3]}}
@@ -342,7 +344,8 @@ def test_a_bad_tokenizer_is_refused_at_load(
 def test_an_environment_without_the_runtime_is_named(
     fresh: Worker, files: Files, runtime: str
 ) -> None:
-    other = next(name for name in RUNTIMES if name != runtime)
+    own = RUNTIMES[runtime].group
+    other = next(name for name in RUNTIMES if RUNTIMES[name].group != own)
     with pytest.raises(NoRuntimeError, match=other):
         fresh.load(files.model_file, files.tokenizer, LABELS, other)
 

@@ -16,7 +16,7 @@ import pytest
 from common.cache import Cache
 from data.splits import Splits
 from devices.boards.board import this_machine
-from devices.runtimes.environments import has_runtime, python_for
+from devices.environments import has_runtime, python_for
 from fixtures.options import REFERENCE, ZOO
 from models import contents
 from models.checkpoints import bundle

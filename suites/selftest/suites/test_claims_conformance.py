@@ -212,7 +212,8 @@ def test_threads_that_change_an_output(length_at_fault: int, by: float, why: str
             logits = _but(0, output, by) if (threads, length) == (4, length_at_fault) else output
             return SimpleNamespace(logits=logits, tokens=(5,))
 
-        yield SimpleNamespace(classify=classify, loaded=SimpleNamespace(lengths=(24, 40, 128)))
+        loaded = SimpleNamespace(lengths=(24, 40, 128), any_length=False)
+        yield SimpleNamespace(classify=classify, loaded=loaded)
 
     with pytest.raises(Fails, match=why) if why else nullcontext():
         CLAIM.test_threads_change_no_prediction(_target(worker=worker), fresh_check())
