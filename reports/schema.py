@@ -104,6 +104,7 @@ class RunMetadata(TypedDict, total=False):
 
     model_file: str  # name and SHA-256 of one that was made elsewhere
     checkpoint: str
+    architecture: str  # model_type of its config.json
     weights_sha256: str
     dataset: str
     splits: dict[str, str]

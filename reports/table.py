@@ -103,6 +103,7 @@ def metadata(data: VerdictFile) -> str:
         for label, field in (
             ("model file", "model_file"),
             ("checkpoint", "checkpoint"),
+            ("architecture", "architecture"),
             ("weights", "weights_sha256"),
             ("on", "dataset"),
             ("against", "accuracy_reference"),

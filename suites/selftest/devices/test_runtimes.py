@@ -80,11 +80,12 @@ ASK = """
 import sys
 from devices.client import Worker
 from devices.runtimes import DEFAULT, RUNTIMES
-from fixtures.matrix import Target, modes_of
+from fixtures.options import modes_of
+from fixtures.target import TargetId
 
 assert "stub" in DEFAULT and RUNTIMES["stub"].slow, RUNTIMES
 assert modes_of("stub") == ("float32",), modes_of("stub")
-assert str(Target("host", "stub", "float32")) == "host-stub-float32"
+assert str(TargetId("host", "stub", "float32")) == "host-stub-float32"
 with Worker(f"popen//python={sys.executable}", deadline_s=60) as worker:
     loaded = worker.load(sys.argv[1], sys.argv[2], ("a", "b", "c"), "stub", threads=2)
     outputs = worker.classify(["good coffee"])
