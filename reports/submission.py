@@ -91,20 +91,18 @@ def missing_tests(data: VerdictFile, suites: Path = SUITES) -> list[str]:
         target = found["target"]
         for claim in data["required"]:
             for test, conditions in _tests(suites / f"test_{claim}.py").items():
-                applies = conditions is not None and _applies(conditions, target)
-                if applies and test not in recorded.get(aggregate.key(target), ()):
+                if _applies(conditions, target) and test not in recorded.get(
+                    aggregate.key(target), ()
+                ):
                     missing.append(f"{aggregate.name(target)}: no record of {claim}: {test}")
     return missing
 
 
-def _tests(path: Path) -> dict[str, Mapping[str, Any] | None]:
-    """Return the tests of a claim file: the conditions of their mark `only`.
-
-    None for a test that needs an option: it has a parameter `baseline_model`.
-    """
+def _tests(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the tests of a claim file: the conditions of their mark `only`."""
     if not path.exists():
         return {}
-    tests: dict[str, Mapping[str, Any] | None] = {}
+    tests: dict[str, Mapping[str, Any]] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
             continue
@@ -112,19 +110,24 @@ def _tests(path: Path) -> dict[str, Mapping[str, Any] | None]:
         for call in node.decorator_list:
             if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.mark.only":
                 conditions |= {k.arg or "": ast.literal_eval(k.value) for k in call.keywords}
-        optional = any(argument.arg == "baseline_model" for argument in node.args.args)
-        tests[node.name] = None if optional else conditions
+        tests[node.name] = conditions
     return tests
 
 
 def _applies(conditions: Mapping[str, Any], target: Mapping[str, Any]) -> bool:
-    for name, wanted in conditions.items():
-        if name == "emulated":
-            if wanted != target["device"].endswith(_EMULATED):
-                return False
-        elif target.get(name) not in ((wanted,) if isinstance(wanted, str) else wanted):
-            return False
-    return True
+    """Whether a test surely ran for a target.
+
+    False where a condition is of what the file does not hold: an option, or the machine.
+    """
+    has = {
+        "runtime": target["runtime"],
+        "mode": target["mode"],
+        "emulated": target["device"].endswith(_EMULATED),
+    }
+    return all(
+        name in has and has[name] in (wanted if isinstance(wanted, tuple) else (wanted,))
+        for name, wanted in conditions.items()
+    )
 
 
 def _impossible(found: TargetVerdict, about: Mapping[str, Any]) -> Iterator[str]:

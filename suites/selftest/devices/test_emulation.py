@@ -82,7 +82,7 @@ def test_every_board_can_be_emulated_and_says_so(name: str, tmp_path: Path) -> N
 
 def test_its_runtimes_are_named_and_probed(pi4: Board) -> None:
     assert pi4.release("ai-edge-litert") == "ai-edge-litert==2.1.0"
-    for runtime in RUNTIMES:
+    for runtime in filter(emulation.has, RUNTIMES):
         assert op_support.refused(["ADD v1"], pi4.release(runtime)) == []
     # Newer than 2.1.0 and known to 2.3.0: the row is of the release that the board has.
     assert op_support.refused(["CONCATENATION v7"], pi4.release("ai-edge-litert"))
@@ -394,7 +394,7 @@ def test_a_plugin_that_cannot_be_compiled_is_told(
 ) -> None:
     monkeypatch.setattr(instruction_count, "SOURCE", tmp_path / "broken.c")
     (tmp_path / "broken.c").write_text("int broken(")
-    with pytest.raises(ProvisionError, match=r"could not compile .*broken\.c"):
+    with pytest.raises(ProvisionError, match=r"broken\.c could not be compiled"):
         instruction_count.plugin(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProvisionError, match="takes a C compiler: `apt install gcc"):
