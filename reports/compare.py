@@ -1,11 +1,12 @@
 """What differs between two runs, target by target. The metrics are rows of `reports.metrics`."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports import aggregate
 from reports.metrics import METRICS
 from reports.schema import ReportError, VerdictFile
-from reports.table import aligned
+from reports.table import aligned, wrapped
 from reports.verdict import number
 
 
@@ -22,7 +23,7 @@ def compare(one: VerdictFile, other: VerdictFile) -> str:
     if not first.keys() & second.keys():
         raise ReportError("the two runs have no target in common; nothing can be compared")
     comparable = same_board(one, other)
-    rows = []
+    rows, lists = [], []
     for name in sorted(first.keys() | second.keys()):
         if name not in first or name not in second:
             rows.append(
@@ -34,22 +35,37 @@ def compare(one: VerdictFile, other: VerdictFile) -> str:
             rows.append([name, "verdict", a["verdict"], b["verdict"], ""])
         for metric in METRICS.values():
             before, after = a["metrics"].get(metric.key), b["metrics"].get(metric.key)
-            if before != after and (comparable or not metric.is_timing):
+            if before == after or (metric.is_timing and not comparable):
+                continue
+            if isinstance(before, list | dict) and isinstance(after, list | dict):
+                lists.append(wrapped(f"{name}: {metric.key}: {changes(before, after)}"))
+            else:
                 rows.append([name, metric.key, *_pair(before, after)])
     lines = [
-        f"run metadata: {field} differs: {one['metadata'].get(field)!r} / "
-        f"{other['metadata'].get(field)!r}"
-        for field in sorted(one["metadata"].keys() | other["metadata"].keys())
-        if one["metadata"].get(field) != other["metadata"].get(field)
+        wrapped(f"run metadata: {difference}")
+        for difference in _differences(one["metadata"], other["metadata"])
     ]
     if not comparable:
         lines.append(
-            "TIMES NOT COMPARED: the machine infos differ or are not stated, so a difference in "
-            "time or memory would say nothing about the candidate"
+            wrapped(
+                "TIMES NOT COMPARED: the machine infos differ or are not stated, so a difference "
+                "in time or memory would say nothing about the candidate"
+            )
         )
-    if not rows:
+    if not rows and not lists:
         return "\n".join([*lines, "no difference in verdicts or figures"])
-    return "\n".join([*lines, *aligned([["target", "figure", "A", "B", "change"], *rows], left=2)])
+    table = aligned([["target", "figure", "A", "B", "change"], *rows], left=2)
+    return "\n".join([*lines, *table, *lists])
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `field: A / B` of what differs, field by field in a mapping too."""
+    for field in sorted(before.keys() | after.keys()):
+        a, b = before.get(field), after.get(field)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from (f"{field}.{difference}" for difference in _differences(a, b))
+        elif a != b:
+            yield f"{field}: {'–' if a is None else a} / {'–' if b is None else b}"
 
 
 def same_board(one: VerdictFile, other: VerdictFile) -> bool:
@@ -59,9 +75,7 @@ def same_board(one: VerdictFile, other: VerdictFile) -> bool:
 
 
 def _pair(before: Any, after: Any) -> list[str]:
-    """Return both figures and the change: in percent, or what came and went in a list."""
-    if isinstance(before, list | dict) and isinstance(after, list | dict):
-        return ["", "", changes(before, after)]
+    """Return both figures and the change in percent."""
     shown = ["–" if value is None else _shown(value) for value in (before, after)]
     if _is_number(before) and _is_number(after) and before:
         return [*shown, f"{100 * (after - before) / abs(before):+.1f}%"]

@@ -23,20 +23,20 @@ def terminal(data: VerdictFile, legend: bool = False) -> str:
     no table.
     """
     shown = [found for found in data["targets"] if _is_judged(found, data)]
-    parts = [_wrapped(metadata(data), "")]
+    parts = [wrapped(metadata(data), "")]
     if shown:
         parts.append(_terminal_table(shown))
     parts += [
-        _wrapped(f"{record['claim']}, every target: {record['verdict']}: {record['reason']}", "")
+        wrapped(f"{record['claim']}, every target: {record['verdict']}: {record['reason']}", "")
         for record in data["records"]
         if record["target"] is None and record["verdict"] not in PASSING
     ]
-    parts += [_wrapped(note, "") for note in _notes(data)]
+    parts += [wrapped(note, "") for note in _notes(data)]
     imposed = {found["target"]["device"]: found["metrics"].get("memory_imposed") for found in shown}
-    parts += [_wrapped(f"{device}: {how}", "") for device, how in imposed.items() if how]
+    parts += [wrapped(f"{device}: {how}", "") for device, how in imposed.items() if how]
     if legend and shown:
-        parts.append(_wrapped(metrics.legend(), ""))
-    return "\n\n".join([*parts, _wrapped(sentence(shown), "")])
+        parts.append(wrapped(metrics.legend(), ""))
+    return "\n\n".join([*parts, wrapped(sentence(shown), "")])
 
 
 def _notes(data: VerdictFile) -> list[str]:
@@ -70,8 +70,8 @@ def _terminal_table(targets: Sequence[TargetVerdict]) -> str:
     for line, found in zip(lines, targets, strict=True):
         out.append(line)
         if projection := _projection(found["metrics"]):
-            out.append(_wrapped(f"p90 {projection} ms, not measured", "  "))
-        out += [_wrapped(reason, "  ") for reason in _grouped(found["reasons"])]
+            out.append(wrapped(f"p90 {projection} ms, not measured", "  "))
+        out += [wrapped(reason, "  ") for reason in _grouped(found["reasons"])]
     return "\n".join(out)
 
 
@@ -228,7 +228,8 @@ def aligned(rows: Sequence[Sequence[str]], left: int) -> list[str]:
     ]
 
 
-def _wrapped(text: str, indent: str) -> str:
+def wrapped(text: str, indent: str = "") -> str:
+    """Return a text as lines of at most `WIDTH` characters."""
     return textwrap.fill(
         " ".join(text.split()),
         WIDTH,

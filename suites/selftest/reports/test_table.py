@@ -171,3 +171,17 @@ def test_times_are_compared_on_one_machine_only(
     out = capsys.readouterr().out
     assert said in out
     assert ("p90_ms" in out) == (cpu == "a")
+
+
+def test_what_a_list_gained_stands_below_the_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = METADATA["machine_info"]
+    about = METADATA | {"machine_info": machine | {"note": "word " * 40}}
+    one = write(tmp_path / "a.json", planted("operators", [f"OPERATOR_{i} v1" for i in range(20)]))
+    other = write(tmp_path / "b.json", planted("operators", ["GELU v2"]), about)
+    assert main(["compare", str(one), str(other)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("run metadata: machine_info.note: – / word")
+    assert any("dynamic_range: operators: -OPERATOR_0 v1" in line for line in lines)
+    assert max(map(len, lines)) <= table.WIDTH
