@@ -159,7 +159,8 @@ def test_latency_projected(target: Target, check: Check) -> None:
     """Never measured under an emulator, and never held against a budget: computed, in a bracket."""
     counted, common = target.instruction_count.instructions, target.run.common_length
     length = next((n for n in counted if n >= common), max(counted))
-    cost = operations(target.model_file)[length]
+    # The arithmetic is the mode's. It is counted in the mode's TensorFlow Lite file.
+    cost = operations(target.run.model_file(target.mode, "tflite"))[length]
     work = cost.arithmetic, cost.weight_bytes, cost.activation_bytes
     try:
         found = {
