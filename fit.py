@@ -25,7 +25,7 @@ GROUPS = {
     "Judge": ("judge", "check", "show", "paper", "compare", "gate", "baseline", "frontier"),
     "Models": ("record", "score", "bundle", "mixed", "layers"),
     "Training": ("finetune", "distill"),
-    "Devices": ("boards", "probe", "aa", "count"),
+    "Devices": ("boards", "probe", "aa", "count", "profile"),
     "House": ("prune", "metrics"),
 }
 WIDTH = 100

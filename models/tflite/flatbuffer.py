@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from models.errors import ModelFileError
 
 MODEL_FILE = "model.tflite"  # its name in the cache
@@ -33,6 +35,14 @@ def unpack(content: bytes, path: Path) -> Any:
     if not model.subgraphs or max(ends, default=0) > len(content):
         raise ModelFileError(f"{path}: truncated: it names data past its {len(content)} bytes")
     return model
+
+
+def hold_buffers(model: Any, content: bytes) -> None:
+    """Take large constants, which lie behind the FlatBuffer proper, into it."""
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
 
 
 def dtype_of(tensor: Any) -> str:

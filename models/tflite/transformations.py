@@ -12,7 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from models.errors import ModelFileError
-from models.tflite.flatbuffer import IDENTIFIER, dtype_of, operator_name, unpack
+from models.tflite.flatbuffer import IDENTIFIER, dtype_of, hold_buffers, operator_name, unpack
 
 
 class _DeduplicatingBuilder(flatbuffers.Builder):
@@ -74,7 +74,7 @@ def share(content: bytes) -> bytes:
 def rewritten(content: bytes, change: Callable[[Any], None]) -> bytes:
     """Return the same model after ``change`` of the schema's objects (``ModelT``)."""
     model = unpack(content, Path("model"))
-    _hold_buffers(model, content)
+    hold_buffers(model, content)
     change(model)
     builder = _DeduplicatingBuilder(len(content) + 1024)
     builder.Finish(model.Pack(builder), IDENTIFIER)
@@ -135,14 +135,6 @@ def with_biases(content: bytes) -> bytes:
                 operator.inputs = np.array([*operator.inputs[:2], last], np.int32)
 
     return rewritten(content, change)
-
-
-def _hold_buffers(model: Any, content: bytes) -> None:
-    """Take large constants, which lie behind the FlatBuffer proper, into it."""
-    for buffer in model.buffers:
-        if buffer.offset > 1:
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
 
 
 def _key(value: Any) -> Any:
