@@ -219,10 +219,15 @@ def test_a_runtime_installs_where_there_is_a_wheel() -> None:
     assert any(image and not RUNTIMES["onnxruntime"].installs_on(image) for image in old)
 
 
-def test_a_runtime_that_an_emulated_board_has_not_is_refused_with_what_to_do() -> None:
+def test_a_runtime_that_an_emulated_board_has_not_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from devices.boards import emulation
     from devices.boards.board import emulated
 
     board = emulated("pi4", CACHE)
+    assert board.offers("tflite-runtime") and board.offers("onnxruntime")
+    monkeypatch.setattr(emulation, "pins", lambda _: ["tflite-runtime==2.14.0"])
     assert board.offers("tflite-runtime") and not board.offers("onnxruntime")
     with pytest.raises(NoRuntimeError, match=r"no onnxruntime: add onnxruntime to the group"):
         board.spec("onnxruntime")
