@@ -389,9 +389,10 @@ def _projected(
     return planted(
         TEXTS,
         board=board,
-        run=SimpleNamespace(common_length=common_length),
+        run=SimpleNamespace(
+            common_length=common_length, model_file=lambda mode, kind: Path("ours.tflite")
+        ),
         instruction_count=InstructionCount(instructions, 0.0),
-        model_file=Path("ours.tflite"),
     )
 
 
