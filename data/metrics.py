@@ -160,6 +160,19 @@ def sampled_drop(
     )
 
 
+def sampled_accuracy(
+    labels: ArrayLike,
+    candidate: ArrayLike,
+    indices: list[int],
+    outputs: ArrayLike,
+    *,
+    balanced: bool = False,
+) -> Interval:
+    """Return the accuracy of ``outputs`` over all texts in percent, as `sampled_drop` estimates."""
+    lost = sampled_drop(labels, labels, candidate, indices, outputs, balanced=balanced)
+    return Interval(100 - lost.value, 100 - lost.upper, 100 - lost.lower)
+
+
 def sampled_mean(figures: ArrayLike, difference: ArrayLike = ()) -> Interval:
     """Estimate a mean over all texts, with bounds, from a sample: ``figures``, one for each text.
 

@@ -19,7 +19,7 @@ from models import modes
 from models.checkpoints.checkpoint import Checkpoint
 from models.checkpoints.reference_outputs import ReferenceOutputs
 
-SAMPLES = 96
+SAMPLES = 48
 
 Ask = Callable[[TargetId, Path], Outputs]
 BareWorker = Callable[[TargetId], AbstractContextManager[Worker]]

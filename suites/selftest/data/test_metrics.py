@@ -15,6 +15,7 @@ from data.metrics import (
     macro_f1,
     paired_drop,
     proportion,
+    sampled_accuracy,
     sampled_drop,
     sampled_mean,
     score_bounds,
@@ -109,6 +110,21 @@ def test_a_sample_adds_what_it_loses_and_what_it_cannot_see() -> None:
     worse[right] = (worse[right] + 1) % 3
     lost = sampled_drop(labels, reference, candidate, indices, worse)
     assert lost.value == pytest.approx(whole.value + 10)
+
+
+def test_a_sample_s_accuracy_is_of_all_texts() -> None:
+    """Of 4,000 texts 80% are right; the sample is an easy one, and its outputs lose one of 400."""
+    labels = np.tile([0, 1], 2000)
+    candidate = labels.copy()
+    candidate[400:1200] ^= 1
+    indices = list(range(400))
+    outputs = candidate[indices].copy()
+    outputs[0] ^= 1
+    found = sampled_accuracy(labels, candidate, indices, outputs)
+    assert found.value == pytest.approx(80 - 0.25)
+    assert found.lower < 79 < 80 < found.upper < 81.5
+    balanced = sampled_accuracy(labels, candidate, indices, outputs, balanced=True)
+    assert balanced.value == pytest.approx(80 - 0.25)
 
 
 def test_an_interval_covers_as_often_as_it_says() -> None:
