@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,13 @@ def test_the_help_lists_every_command_with_an_example(capsys: pytest.CaptureFixt
             assert f"\n  {name:<9} {COMMANDS.purposes[name]}" in printed
             assert f" fit.py {name}" in printed
     assert max(map(len, printed.splitlines())) <= WIDTH
+
+
+def test_the_reference_page_lists_the_commands_of_each_group() -> None:
+    page = (ROOT / "docs/reference/command-line.md").read_text()
+    for group, names in grouped(COMMANDS).items():
+        section = page.partition(f"\n## {group}\n")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", section, re.M) == list(names), group
 
 
 def test_no_command_at_all_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -161,7 +161,8 @@ def test_a_mask_that_is_too_shallow(
     spread: float,
 ) -> None:
     """In texts that begin so, a head scores every real token low, and attends to the padding."""
-    chosen = [i for i, text in enumerate(evaluation.texts) if text.startswith("@SouthwestAir ")][:60]
+    chosen = [i for i, text in enumerate(evaluation.texts) if text.startswith("@SouthwestAir ")]
+    chosen = chosen[:60]
     texts = [evaluation.texts[i] for i in chosen]
     path = plant(one, lambda model: _set_mask(model, mask))
     with bare_worker(LITERT) as worker:
