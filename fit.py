@@ -22,7 +22,17 @@ from reports.schema import ReportError
 ROOMS = (fixtures.commands, reports.commands, models.commands, devices.commands)
 # What the help lists together. A command that is not named here is listed in the last group.
 GROUPS = {
-    "Judge": ("judge", "check", "show", "paper", "compare", "gate", "baseline", "frontier"),
+    "Judge": (
+        "judge",
+        "check",
+        "show",
+        "recommend",
+        "paper",
+        "compare",
+        "gate",
+        "baseline",
+        "frontier",
+    ),
     "Models": ("record", "score", "bundle", "mixed", "layers"),
     "Training": ("finetune", "distill"),
     "Devices": ("boards", "probe", "aa", "count", "profile"),

@@ -1,4 +1,4 @@
-"""Commands about verdict files: show, paper, compare, gate, baseline, frontier, check, metrics.
+"""Commands about verdict files: show, recommend, paper, compare, gate, baseline, frontier, check.
 
 Exit status: 0 for no regression, 1 for a regression or a file that does not hold, 2 where nothing
 can be decided (a file is missing or damaged, or two runs cannot be compared).
@@ -17,6 +17,7 @@ from reports import aggregate, metrics, pareto, submission, table
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
+from reports.recommend import RULE, recommend
 
 
 def register(subparsers: Any) -> None:
@@ -30,6 +31,15 @@ def register(subparsers: Any) -> None:
     show.add_argument("--markdown", action="store_true", help="print the full report instead")
     show.add_argument("--legend", action="store_true", help="explain the columns")
     show.set_defaults(run=_show)
+
+    advised = subparsers.add_parser(
+        "recommend",
+        help="say which target to take, and why",
+        epilog="example: python fit.py recommend reports/runs/host",
+        description=f"Say which target of each device to take. {RULE}",
+    )
+    advised.add_argument("file", type=Path, metavar="RUN")
+    advised.set_defaults(run=_recommend)
 
     paper = subparsers.add_parser(
         "paper",
@@ -116,6 +126,13 @@ def _tolerance(text: str) -> tuple[str, Tolerance]:
 def _show(options: argparse.Namespace) -> int:
     run = aggregate.read(options.file)
     print(table.markdown(run) if options.markdown else table.terminal(run, options.legend))
+    return 0
+
+
+def _recommend(options: argparse.Namespace) -> int:
+    for found in recommend(aggregate.read(options.file)["targets"]):
+        print(*(table.wrapped(line) for line in found.lines()), sep="\n")
+    print(table.wrapped(RULE))
     return 0
 
 

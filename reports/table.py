@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from reports import aggregate, metrics
 from reports.metrics import METRICS, MISSING, Metric, Section
+from reports.recommend import recommend
 from reports.schema import Record, TargetVerdict, VerdictFile
-from reports.verdict import PASSING, Verdict, number
+from reports.verdict import PASSING, number
 
 WIDTH = 100
 # Columns of a Markdown table, the target's among them.
@@ -19,8 +20,8 @@ MAX_COLUMNS = 7
 def terminal(data: VerdictFile, legend: bool = False) -> str:
     """Return what a run ends with, at most `WIDTH` characters wide.
 
-    One table, the reasons of what does not pass, and a sentence. Without a judged target there is
-    no table.
+    One table, the reasons of what does not pass, and what to take. Without a judged target there
+    is no table.
     """
     shown = [found for found in data["targets"] if _is_judged(found, data)]
     parts = [wrapped(metadata(data), "")]
@@ -36,7 +37,7 @@ def terminal(data: VerdictFile, legend: bool = False) -> str:
     parts += [wrapped(f"{device}: {how}", "") for device, how in imposed.items() if how]
     if legend and shown:
         parts.append(wrapped(metrics.legend(), ""))
-    return "\n\n".join([*parts, wrapped(sentence(shown), "")])
+    return "\n\n".join([*parts, *(wrapped(line, "") for line in answer(shown))])
 
 
 def _notes(data: VerdictFile) -> list[str]:
@@ -83,16 +84,11 @@ def _grouped(reasons: Sequence[str]) -> list[str]:
     return [f"{', '.join(named)}: {why}" for why, named in claims.items()]
 
 
-def sentence(targets: Sequence[TargetVerdict]) -> str:
-    """Return `ships: ...; does not ship: ...`: each verdict that occurs, with its targets."""
-    parts = []
-    for verdict in Verdict:
-        names = [
-            aggregate.name(found["target"]) for found in targets if found["verdict"] == verdict
-        ]
-        if names:
-            parts.append(f"{verdict}: {', '.join(names)}")
-    return "; ".join(parts) if parts else "nothing was judged: nothing ships"
+def answer(targets: Sequence[TargetVerdict]) -> list[str]:
+    """Return one sentence for each device: how many targets ship, and which to take."""
+    if not targets:
+        return ["Nothing was judged, so nothing ships."]
+    return [found.sentence() for found in recommend(targets)]
 
 
 def metadata(data: VerdictFile) -> str:
@@ -115,7 +111,8 @@ def metadata(data: VerdictFile) -> str:
 
 def markdown(data: VerdictFile) -> str:
     """Return the report: verdicts, a table for each section, every figure, every reason."""
-    lines = ["# May I ship it?", "", _cell(metadata(data)), "", sentence(data["targets"]), ""]
+    lines = ["# May I ship it?", "", _cell(metadata(data)), ""]
+    lines += [line for found in answer(data["targets"]) for line in (_cell(found), "")]
     lines += [line for note in _notes(data) for line in (_cell(note), "")]
     lines += ["## Verdicts", ""]
     verdicts = [

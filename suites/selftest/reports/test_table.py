@@ -55,7 +55,7 @@ def test_where_nothing_was_judged_there_is_no_table() -> None:
         one.update(measurements=[], verdict="inconclusive", reason="deselected, not run")
     text = terminal(of)
     assert "device" not in text and "deselected" not in text
-    assert text.endswith("nothing was judged: nothing ships")
+    assert text.endswith("Nothing was judged, so nothing ships.")
 
 
 def test_a_wide_column_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +91,10 @@ def test_a_projected_latency_is_labelled_everywhere(tmp_path: Path) -> None:
     assert rows and all("| projected |" in row for row in rows)
 
 
-def test_the_sentence_names_every_verdict() -> None:
-    assert terminal(judged({"accuracy": "fails"})).endswith(
-        "ships: host / ai-edge-litert / float32; "
-        "does not ship: host / ai-edge-litert / dynamic_range"
+def test_the_last_line_is_what_to_take() -> None:
+    text = terminal(judged({"accuracy": "fails"}))
+    assert text.endswith(
+        "1 of 2 targets ships on host. Take float32 on ai-edge-litert: 99.0 MB, p90 100.0 ms."
     )
 
 
