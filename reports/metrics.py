@@ -225,6 +225,26 @@ _ROWS = (
     ),
     _percent("reference_accuracy", "", "accuracy of the accuracy reference"),
     Metric("confusion_matrix", list[Any], "texts by label (rows) and prediction (columns)"),
+    Metric("float32_confusion_matrix", list[Any], "the same of the checkpoint in PyTorch"),
+    Metric("classes", list[str], "names of the classes, in the order of the logits"),
+    _points("calibration_error", "calibration", "expected calibration error"),
+    _points("float32_calibration_error", "", "the same of the checkpoint in PyTorch"),
+    Metric(
+        "reliability",
+        list[Any],
+        "by confidence: texts, mean confidence and accuracy, both in percent",
+    ),
+    Metric("float32_reliability", list[Any], "the same of the checkpoint in PyTorch"),
+    Metric(
+        "flips",
+        list[Any],
+        "by the checkpoint's confidence in percent: texts, and other labels than in PyTorch",
+    ),
+    Metric(
+        "slices",
+        list[Any],
+        "accuracy with bounds by class, entity, time, length and content, worst first",
+    ),
     Metric(
         "texts",
         int,
@@ -254,6 +274,12 @@ _ROWS = (
         in_terminal=True,
     ),
     _time("inference_p90_ms", "inference p90", "90th percentile of the inference latency"),
+    Metric(
+        "latency_by_length",
+        dict[str, Any],
+        "end-to-end latency in ms by length in tokens: queries, p10, median, p90, greatest",
+    ),
+    Metric("health", dict[str, Any], "state of the board before and after it was timed"),
     _time("texts_per_s", "texts", "texts a second, one after the other", "/s", better="higher"),
     _time(
         "projected_p90_ms",
@@ -314,6 +340,11 @@ _ROWS = (
     _time("cooldown_s", "cooldown", "wait for the board to cool", "s", format="{:.0f}", better=""),
     _memory("memory_mb", "memory", "peak memory of the worker above a bare one", in_terminal=True),
     _memory("bare_memory_mb", "bare worker", "memory of a bare worker", better=""),
+    Metric(
+        "memory_by_phase",
+        dict[str, float],
+        "MB above a bare worker: loaded, after the first text, peak",
+    ),
     Metric(
         "memory_imposed",
         str,

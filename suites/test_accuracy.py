@@ -29,6 +29,7 @@ from data.metrics import (
     sampled_accuracy,
     sampled_drop,
 )
+from data.slices import flips, reliability, slices
 from devices.measurement.numerics import label_mismatches, mean_logit_error
 from fixtures.target import Target
 from reports.check import Check
@@ -94,6 +95,21 @@ def test_accuracy_drop(target: Target, check: Check) -> None:
         drop_upper=drop.upper,
         reference_accuracy=100 * best,
     )
+    known, best_here = target.recorded, np.array(target.reference.predictions)[target.sample]
+    bins, error = reliability(texts.labels, outputs.logits)
+    check.metrics(
+        reliability=bins,
+        calibration_error=error,
+        slices=slices(texts, outputs.predictions, best_here, outputs.tokens, target.unknown_pieces),
+    )
+    if known is not None:
+        logits = np.array(known.logits, np.float32)[target.sample]
+        bins, error = reliability(texts.labels, logits)
+        check.metrics(
+            float32_reliability=bins,
+            float32_calibration_error=error,
+            flips=flips(logits, outputs.logits),
+        )
     if texts.entities:
         mean = entity_mean(texts.labels, outputs.predictions, texts.entities)
         check.metrics(entity_mean_accuracy=100 * mean)
@@ -106,7 +122,11 @@ def test_balanced_accuracy_drop(target: Target, check: Check) -> None:
     drop = _drop(target, balanced=True)
     labels, predictions = target.texts.labels, target.outputs.predictions
     classes = len(target.texts.label_names)
+    if target.recorded is not None:
+        known = np.array(target.recorded.predictions)[target.sample]
+        check.metrics(float32_confusion_matrix=confusion_matrix(labels, known, classes))
     check.metrics(
+        classes=list(target.texts.label_names),
         balanced_accuracy=_accuracy(target, balanced=True).value,
         macro_f1=100 * macro_f1(labels, predictions, classes),
         confusion_matrix=confusion_matrix(labels, predictions, classes),

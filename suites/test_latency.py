@@ -81,9 +81,27 @@ def test_end_to_end_latency(target: Target, check: Check, benchmark: Any) -> Non
         cpu_share=timings.cpu_seconds / timings.wall_seconds,
         runtime_version=measurement.loaded.version,
         delegate=measurement.loaded.delegate,
+        latency_by_length=_by_length(target, timings.seconds),
+        health=measurement.health,
         **measurement.metrics,
     )
     _judge(target, check, benchmark, "end-to-end latency", timings.seconds)
+
+
+def _by_length(target: Target, seconds: np.ndarray) -> dict[str, list[float]]:
+    """Return by length queries, and 10th, 50th and 90th percentile and maximum in milliseconds."""
+    texts, lengths = target.evaluation.texts, target.measurement.loaded.lengths
+    tokens = np.array(target.tokens_of([texts[n % len(texts)] for n in range(len(seconds))]))
+    found: dict[str, list[float]] = {}
+    shorter = 0
+    for length in lengths:
+        last = length == lengths[-1]  # what is longer is cut
+        inside = 1000 * seconds[(tokens > shorter) & ((tokens <= length) | last)]
+        if inside.size:
+            figures = np.quantile(inside, (0.1, 0.5, 0.9, 1)).tolist()
+            found[str(length)] = [float(inside.size), *figures]
+        shorter = length
+    return found
 
 
 @pytest.mark.only(emulated=False)

@@ -20,12 +20,19 @@ def test_memory_peak(target: Target, check: Check) -> None:
     with target.worker() as worker:
         assert worker.loaded is not None
         before = target.board.snapshot(worker)
+        phases = {"loaded": worker.memory().resident_mb}
+        worker.classify(texts[:1])
+        phases["first text"] = worker.memory().resident_mb
         for length in worker.loaded.lengths:
             worker.classify(texts, length=length)
         memory = worker.memory()
         after = target.board.snapshot(worker)
         emulators_mb = translations_mb(worker.pid) if target.emulated else 0.0
-    check.metrics(memory_mb=memory.peak_mb, bare_memory_mb=memory.bare_mb)
+    check.metrics(
+        memory_mb=memory.peak_mb,
+        bare_memory_mb=memory.bare_mb,
+        memory_by_phase=phases | {"peak": memory.peak_mb},
+    )
     if swapped := swapping(before, after):
         check.invalid(f"{swapped}: what was swapped out is not resident, and so not counted")
     check.holds(

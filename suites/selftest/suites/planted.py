@@ -60,6 +60,8 @@ def planted(
         sample=sample,
         texts=values.pop("texts", texts if len(sample) == len(texts) else texts.take(sample)),
         affordable=lambda count: count,
+        tokens_of=lambda texts: [10] * len(texts),
+        unknown_pieces=[0] * len(sample),
         **values,
     )
     return target

@@ -517,7 +517,9 @@ def _worker(**methods: Any) -> Callable[..., Any]:
 
 
 def _memory(peak: float, lengths: tuple[int, ...] = (16, 32)) -> Callable[[], Any]:
-    return lambda: SimpleNamespace(peak_mb=peak, bare_mb=20.0, lengths_used=lengths)
+    return lambda: SimpleNamespace(
+        peak_mb=peak, resident_mb=peak / 2, bare_mb=20.0, lengths_used=lengths
+    )
 
 
 def test_too_much_memory_does_not_ship(judged: Check) -> None:
