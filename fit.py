@@ -27,6 +27,7 @@ GROUPS = {
         "check",
         "show",
         "recommend",
+        "report",
         "paper",
         "compare",
         "gate",

@@ -1,4 +1,4 @@
-"""Commands about verdict files: show, recommend, paper, compare, gate, baseline, frontier, check.
+"""Commands about verdict files: show, recommend, report, compare, gate, check and others.
 
 Exit status: 0 for no regression, 1 for a regression or a file that does not hold, 2 where nothing
 can be decided (a file is missing or damaged, or two runs cannot be compared).
@@ -13,7 +13,7 @@ from typing import Any
 
 from common import atomic
 from common.argtypes import number
-from reports import aggregate, metrics, pareto, submission, table
+from reports import aggregate, metrics, page, pareto, submission, table
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
@@ -40,6 +40,22 @@ def register(subparsers: Any) -> None:
     )
     advised.add_argument("file", type=Path, metavar="RUN")
     advised.set_defaults(run=_recommend)
+
+    drawn = subparsers.add_parser(
+        "report",
+        help="write a run's page, report.html",
+        epilog="example: python fit.py report reports/runs/host",
+        description="Write the page of one or several runs from their verdict files alone.",
+    )
+    drawn.add_argument("files", type=Path, nargs="+", metavar="RUN")
+    drawn.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html beside the first verdict file",
+    )
+    drawn.add_argument("--picture", type=Path, metavar="PNG", help="photograph its top (chromium)")
+    drawn.set_defaults(run=_report, environment="board")
 
     paper = subparsers.add_parser(
         "paper",
@@ -84,16 +100,16 @@ def register(subparsers: Any) -> None:
     made.add_argument("--out", type=Path, required=True, metavar="FILE")
     made.set_defaults(run=_baseline)
 
-    drawn = subparsers.add_parser(
+    frontier = subparsers.add_parser(
         "frontier",
         help="size against drop, of many runs",
         epilog="example: python fit.py frontier RUN --csv FILE.csv",
     )
-    drawn.add_argument("files", type=Path, nargs="*", metavar="RUN", help="none: draw the CSV")
-    drawn.add_argument("--csv", type=Path, required=True, metavar="FILE", help="is updated")
-    drawn.add_argument("--plot", type=Path, metavar="SVG", help="is drawn again (group docs)")
-    drawn.add_argument("--name", help="name of the checkpoint of these runs")
-    drawn.set_defaults(run=_frontier)
+    frontier.add_argument("files", type=Path, nargs="*", metavar="RUN", help="none: draw the CSV")
+    frontier.add_argument("--csv", type=Path, required=True, metavar="FILE", help="is updated")
+    frontier.add_argument("--plot", type=Path, metavar="SVG", help="is drawn again (group docs)")
+    frontier.add_argument("--name", help="name of the checkpoint of these runs")
+    frontier.set_defaults(run=_frontier)
 
     checked = subparsers.add_parser(
         "check",
@@ -133,6 +149,17 @@ def _recommend(options: argparse.Namespace) -> int:
     for found in recommend(aggregate.read(options.file)["targets"]):
         print(*(table.wrapped(line) for line in found.lines()), sep="\n")
     print(table.wrapped(RULE))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    first = options.files[0]
+    out = options.out or (first if first.is_dir() else first.parent) / page.NAME
+    atomic.write_text(out, page.render([aggregate.read(file) for file in options.files]))
+    print(f"page: {out}")
+    if options.picture:
+        page.photograph(out, options.picture)
+        print(f"picture: {options.picture}")
     return 0
 
 

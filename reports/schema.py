@@ -114,6 +114,7 @@ class RunMetadata(TypedDict, total=False):
     models: dict[str, ModelInfo]  # by role
     machine_info: Any  # text, or an object of texts
     tools: dict[str, str]
+    options: str  # of pytest, which repeat the run
 
 
 class VerdictFile(TypedDict):
