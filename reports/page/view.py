@@ -24,7 +24,7 @@ from reports.schema import (
     TargetVerdict,
     VerdictFile,
 )
-from reports.verdict import Verdict, number
+from reports.verdict import PASSING, Verdict, number
 
 # A sign for each verdict: never colour alone.
 SIGNS = {
@@ -37,6 +37,9 @@ SIGNS = {
     Verdict.CANNOT_RUN: "⊘",
     Verdict.INVALID: "!",
 }
+# With more targets than these, each shows its worst slices and the checks that do not pass alone,
+# neither its confusion matrix nor its memory: a page of these targets' run has them.
+MANY, WORST_SLICES = 40, 5
 MEANINGS = {
     "ships": "every required claim is within its budget",
     "conforms": "the same on an emulated board, whose speed is not measured",
@@ -62,12 +65,14 @@ def view(runs: Sequence[VerdictFile]) -> dict[str, Any]:
         )
     targets = [target for _, target in found]
     advice = recommend(targets)
-    cards = [_card(index + 1, data, target) for index, (data, target) in enumerate(found)]
+    brief = len(found) > MANY
+    cards = [_card(index + 1, data, target, brief) for index, (data, target) in enumerate(found)]
     return {
         "title": _title(runs),
         "answer": table.answer(targets),
         "alternatives": [line for one in advice for line in one.alternatives()],
         "rule": RULE,
+        "brief": brief,
         "notes": _notes(runs),
         "matrix": _matrix(cards),
         "meanings": {word: text for word, text in MEANINGS.items() if _occurs(word, targets)},
@@ -102,7 +107,7 @@ def _occurs(word: str, targets: Sequence[TargetVerdict]) -> bool:
     return any(target["verdict"] == word for target in targets)
 
 
-def _card(index: int, data: VerdictFile, found: TargetVerdict) -> dict[str, Any]:
+def _card(index: int, data: VerdictFile, found: TargetVerdict, brief: bool) -> dict[str, Any]:
     """Return all that the page says of one target."""
     target, values = found["target"], found["metrics"]
     records = [r for r in data["records"] if r["target"] in (target, None)]
@@ -119,16 +124,16 @@ def _card(index: int, data: VerdictFile, found: TargetVerdict) -> dict[str, Any]
         "verdict": found["verdict"],
         "figures": columns,
         "explanations": explain(found, records, data["required"]),
-        "claims": _claims(own),
+        "claims": _claims([r for r in own if not brief or Verdict(r["verdict"]) not in PASSING]),
         "bars": [bar for record in own for bar in record["bars"]],
         "records": own,
         "values": values,
         "latency": _latency(values),
-        "memory": _memory(values),
-        "confusion": _confusion(values),
-        "reliability": _reliability(values),
+        "memory": [] if brief else _memory(values),
+        "confusion": None if brief else _confusion(values),
+        "reliability": None if brief else _reliability(values),
         "flips": values.get("flips") or [],
-        "slices": _slices(values),
+        "slices": _slices(values)[: WORST_SLICES if brief else None],
         "health": _health(values),
         "command": _command(data, target),
     }

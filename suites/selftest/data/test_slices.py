@@ -11,7 +11,7 @@ from data.slices import BINS, flips, reliability, slices, softmax
 
 def test_softmax_of_any_size_sums_to_one() -> None:
     found = softmax([[1000.0, 0.0], [0.0, 0.0], [-1000.0, 0.0]])
-    np.testing.assert_allclose(found, [[1, 0], [0.5, 0.5], [0, 1]])
+    np.testing.assert_allclose(found, np.array([[1, 0], [0.5, 0.5], [0, 1]]))
 
 
 def test_reliability_of_a_case_worked_by_hand() -> None:
