@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from common import atomic
@@ -30,9 +31,24 @@ from models.checkpoints.reference_outputs import (
     software_versions,
 )
 from models.errors import BundleError, ReferenceOutputsError
+from models.modes import MODES
 
-SCHEMA = 2
+SCHEMA = 3
 MANIFEST = "manifest.json"
+MAX_MANIFEST = 1_000_000  # bytes
+# Weights hardly shrink in a ZIP, and texts to a third: what unpacks to more is made to fill a disk.
+MAX_GROWTH = 20
+# The keys of a manifest that are read.
+_KEYS: dict[str, type] = {
+    "checkpoint": str,
+    "weights_sha256": str,
+    "dataset": str,
+    "splits": dict,
+    "tools": dict,
+    "modes": list,
+    "files": dict,
+    "bytes": dict,
+}
 # What zipfile raises of a file that is cut or has bits changed; RuntimeError of flags and methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _AGAIN = "; write it again with `python fit.py bundle`, or copy it again"
@@ -130,6 +146,7 @@ def write(
             "tools": software_versions("ai-edge-quantizer"),
             "modes": list(model_files),
             "files": {name: file_sha256(path) for name, path in files.items()},
+            "bytes": {name: path.stat().st_size for name, path in files.items()},
         }
         manifest["sha256"] = digest(manifest)
         with (
@@ -154,6 +171,8 @@ def open_bundle(file: Path, root: Path) -> Bundle:
     try:
         with zipfile.ZipFile(file) as packed:
             manifest = _manifest(file, packed)
+            _require_sound(file, packed, manifest)
+            _require_room(file, packed, root)
             folder = root / "bundles" / manifest["sha256"][:24]
             locked_folder(folder, lambda new: packed.extractall(new, manifest["files"]))
             _verify(file, folder, manifest)
@@ -168,6 +187,8 @@ def open_bundle(file: Path, root: Path) -> Bundle:
 
 def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
     try:
+        if (size := packed.getinfo(MANIFEST).file_size) > MAX_MANIFEST:
+            raise BundleError(f"{file}: not a bundle: {MANIFEST} of {size / 1e6:.0f} MB")
         manifest = json.loads(packed.read(MANIFEST))
         stated, schema = manifest.pop("sha256"), manifest["schema"]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -176,11 +197,63 @@ def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
         raise BundleError(f"{file}: schema {schema}, this code reads {SCHEMA}{_AGAIN}")
     if stated != digest(manifest):
         raise BundleError(f"{file}: {MANIFEST} was edited{_AGAIN}")
+    for key, kind in _KEYS.items():
+        if not isinstance(manifest.get(key), kind):
+            raise BundleError(f"{file}: {MANIFEST} has no {key}, or one of another type{_AGAIN}")
     named, present = {MANIFEST, *manifest["files"]}, packed.namelist()
     if sorted(named) != sorted(present):
         odd = ", ".join(sorted(named ^ set(present))) or "a file twice"
         raise BundleError(f"{file}: manifest and files do not agree: {odd}{_AGAIN}")
     return {**manifest, "sha256": stated}
+
+
+def _require_sound(file: Path, packed: zipfile.ZipFile, manifest: Mapping[str, Any]) -> None:
+    """Refuse a mode that is none, a name outside of the bundle, and a link.
+
+    Raises:
+        BundleError: it names the mode or the file.
+    """
+    for mode in manifest["modes"]:
+        if mode not in MODES:
+            raise BundleError(f"{file}: mode {mode!r} is unknown; there are {', '.join(MODES)}")
+        if f"flatbuffers/{mode}.tflite" not in manifest["files"]:
+            raise BundleError(
+                f"{file}: no flatbuffers/{mode}.tflite, though it names {mode}{_AGAIN}"
+            )
+    for info in packed.infolist():
+        path = PurePosixPath(info.filename)
+        outside = path.is_absolute() or ".." in path.parts or "\\" in info.filename
+        if outside or stat.S_ISLNK(info.external_attr >> 16):
+            raise BundleError(f"{file}: {info.filename!r} is a link, or lies outside of the bundle")
+        stated = manifest["bytes"].get(info.filename)
+        if info.filename != MANIFEST and stated != info.file_size:
+            raise BundleError(
+                f"{file}: {info.filename} has {info.file_size} bytes, and {MANIFEST} says "
+                f"{stated}{_AGAIN}"
+            )
+
+
+def _require_room(file: Path, packed: zipfile.ZipFile, root: Path) -> None:
+    """Refuse what unpacks to far more than it is, or to more than the disk has, before it is read.
+
+    A file in a ZIP never unpacks to more than the directory of the ZIP states: zipfile stops there.
+
+    Raises:
+        BundleError: it states both sizes.
+    """
+    total = sum(info.file_size for info in packed.infolist())
+    own = file.stat().st_size
+    if total > MAX_GROWTH * own + MAX_MANIFEST:
+        raise BundleError(
+            f"{file}: {own / 1e6:.1f} MB that unpack to {total / 1e6:.0f} MB are no bundle: get "
+            "it again from whoever made it"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    if total > (free := shutil.disk_usage(root).free):
+        raise BundleError(
+            f"{file}: it unpacks to {total / 1e6:.0f} MB, and {root} has {free / 1e6:.0f} MB free: "
+            "make room, or name another folder with --cache-dir"
+        )
 
 
 def _verify(file: Path, folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import zipfile
@@ -177,15 +180,25 @@ def rewrite(source: Path, out: Path, change: Callable[[dict[str, bytes]], None])
     change(files)
     with zipfile.ZipFile(out, "w") as packed:
         for name, content in files.items():
-            packed.writestr(name, content)
+            packed.writestr(
+                name, content, zipfile.ZIP_STORED if any(content) else zipfile.ZIP_DEFLATED
+            )
     return out
 
 
-def sealed(files: dict[str, bytes], **changes: object) -> None:
+def sealed(files: dict[str, bytes], /, **changes: object) -> None:
     """Change the manifest, and seal it again."""
     manifest = json.loads(files[bundle.MANIFEST]) | changes
     del manifest["sha256"]
     files[bundle.MANIFEST] = json.dumps({**manifest, "sha256": digest(manifest)}).encode()
+
+
+def outside(files: dict[str, bytes], name: str, content: bytes = b"") -> None:
+    """Add a file, and name it in the manifest as if it belonged there."""
+    manifest = json.loads(files[bundle.MANIFEST])
+    files[name] = content
+    named = manifest["files"] | {name: hashlib.sha256(content).hexdigest()}
+    sealed(files, files=named, bytes=manifest["bytes"] | {name: len(content)})
 
 
 def test_a_bundle_that_is_not_whole_is_refused_and_named(file: Path, tmp_path: Path) -> None:
@@ -235,6 +248,14 @@ def test_a_bundle_with_one_byte_changed_is_refused(
         (lambda f: f.pop(bundle.MANIFEST), "not a bundle"),
         (lambda f: sealed(f, schema=9), "schema 9"),
         (lambda f: sealed(f, weights_sha256="0"), "about other weights"),
+        (lambda f: sealed(f, modes=["int3"]), "mode 'int3' is unknown; there are float32"),
+        (lambda f: sealed(f, modes=["../../evil"]), "mode '../../evil' is unknown"),
+        (lambda f: sealed(f, modes=["float32"]), "no flatbuffers/float32.tflite, though it names"),
+        (lambda f: sealed(f, modes="float32"), "no modes, or one of another type"),
+        (lambda f: sealed(f, files=[]), "no files, or one of another type"),
+        (lambda f: outside(f, "../evil"), r"'\.\./evil' is a link, or lies outside"),
+        (lambda f: outside(f, "/evil"), "'/evil' is a link, or lies outside"),
+        (lambda f: sealed(f, bytes={}), "bytes, and manifest.json says None"),
         (
             lambda f: f.update(
                 {bundle.MANIFEST: f[bundle.MANIFEST].replace(b"dynamic_range", b"float32")}
@@ -249,6 +270,40 @@ def test_an_edited_bundle_is_refused(
     edited = rewrite(file, tmp_path / "edited.zip", change)
     with pytest.raises(BundleError, match=said):
         bundle.open_bundle(edited, tmp_path / "cache_dir")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_link_is_not_unpacked(file: Path, tmp_path: Path) -> None:
+    """A ZIP can hold one, and what is unpacked through it lies anywhere."""
+    linked = tmp_path / "linked.zip"
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(linked, "w", zipfile.ZIP_DEFLATED) as new:
+        for info in old.infolist():
+            if info.filename == "texts.json":
+                info.external_attr = (stat.S_IFLNK | 0o777) << 16
+            new.writestr(info, old.read(info.filename))
+    with pytest.raises(BundleError, match=r"'texts\.json' is a link"):
+        bundle.open_bundle(linked, tmp_path / "cache_dir")
+
+
+def test_what_unpacks_to_far_more_than_it_is_is_not_begun(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is lowered so that the test writes megabytes, and not gigabytes."""
+    monkeypatch.setattr(bundle, "MAX_GROWTH", 2)
+    bomb = rewrite(file, tmp_path / "bomb.zip", lambda f: outside(f, "zeros", bytes(10**8)))
+    with pytest.raises(BundleError, match=r"MB that unpack to 1\d\d MB are no bundle"):
+        bundle.open_bundle(bomb, tmp_path / "cache_dir")
+    assert not (tmp_path / "cache_dir").exists()
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(BundleError, match="has 1 MB free: make room, or name another folder"):
+        bundle.open_bundle(file, tmp_path / "cache_dir")
+    assert not list((tmp_path / "cache_dir").rglob("*.tflite"))
 
 
 def test_a_bundle_is_written_whole_or_not_at_all(
