@@ -57,7 +57,9 @@ def explain(
             ),
         )
     judged = aggregate.claims(found["target"], records, required)
-    if missing := ", ".join(claim for claim in required if not judged[claim][1]):
+    explained = {one.claim for one in out.values()}
+    left = [claim for claim in required if not judged[claim][1] and claim not in explained]
+    if missing := ", ".join(left):
         every, none = "Each required claim is judged.", f"Not judged: {missing}."
         out[missing, none] = Explanation(
             missing, Verdict.INCONCLUSIVE, False, every, none, *_LEFT_OUT

@@ -79,6 +79,7 @@ def view(runs: Sequence[VerdictFile]) -> dict[str, Any]:
         "slug": slug,
         "sign": lambda word: SIGNS[Verdict(word)],
         "cards": cards,
+        "troubles": _troubles(cards),
         "frontier": _frontier(cards, advice),
         "runs": [_about(data) for data in runs],
         "every": [_record(r) for data in runs for r in data["records"] if r["target"] is None],
@@ -137,6 +138,17 @@ def _card(index: int, data: VerdictFile, found: TargetVerdict, brief: bool) -> d
         "health": _health(values),
         "command": _command(data, target),
     }
+
+
+def _troubles(cards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what does not pass, once for all targets that it is the same of."""
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for card in cards:
+        for one in card["explanations"]:
+            key = (one.claim, one.verdict, one.expected, one.why, one.advice)
+            group = groups.setdefault(key, {"one": one, "rows": []})
+            group["rows"].append({"card": card, "demanded": one.demanded, "found": one.found})
+    return list(groups.values())
 
 
 def _record(record: Record) -> dict[str, Any]:
