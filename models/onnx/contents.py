@@ -125,7 +125,11 @@ def _inputs_and_outputs(graph: Any) -> tuple[Tensors, Tensors]:
 
     def described(values: Any) -> Tensors:
         return {
-            value.name: (_dtype(tensor.elem_type), tuple(_length(d) for d in tensor.shape.dim))
+            value.name: (
+                _dtype(tensor.elem_type),
+                # A first dimension of any size holds one text.
+                tuple(_length(d) if n else _length(d) or 1 for n, d in enumerate(tensor.shape.dim)),
+            )
             for value in values
             if value.name not in constants
             for tensor in [value.type.tensor_type]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.errors import ModelFileError
+from models.input_names import MASK, meaning
 
 MODEL_FILE = "model.tflite"  # its name in the cache
 IDENTIFIER = b"TFL3"
@@ -68,7 +69,7 @@ def mask_paths(model: Any) -> Iterator[tuple[Any, dict[int, None], set[int]]]:
     """
     for definition in model.signatureDefs or ():
         graph = model.subgraphs[definition.subgraphIndex]
-        inputs = [i.tensorIndex for i in definition.inputs if b"attention_mask" in i.name]
+        inputs = [i.tensorIndex for i in definition.inputs if meaning(i.name.decode()) == MASK]
         path = dict.fromkeys(inputs)
         computed = set(graph.inputs) | {n for o in graph.operators for n in o.outputs}
         for operator in graph.operators:

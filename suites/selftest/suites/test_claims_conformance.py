@@ -54,7 +54,8 @@ def test_the_spread_is_that_of_all_recorded_logits_or_of_the_outputs() -> None:
     few = LOGITS[:8] / 3
     for known, spread in ((logit_spread(LOGITS), logit_spread(LOGITS)), (None, logit_spread(few))):
         run = SimpleNamespace(recorded_spread=known)
-        assert planted(TEXTS, run=run, outputs=outputs_of(few)).spread == spread
+        target = planted(TEXTS, run=run, outputs=outputs_of(few), answers_probabilities=False)
+        assert target.spread == spread
 
 
 def test_this_machine_classifies_a_text_once_and_in_the_order_that_is_asked(
@@ -66,10 +67,10 @@ def test_this_machine_classifies_a_text_once_and_in_the_order_that_is_asked(
         asked.extend(texts)
         return SimpleNamespace(logits=LOGITS[[TEXTS.texts.index(text) for text in texts]])
 
-    worker = SimpleNamespace(load=lambda *_: None, classify=classify)
+    worker = SimpleNamespace(load=lambda *_, **__: None, classify=classify)
     board = SimpleNamespace(worker=lambda runtime: nullcontext(worker))
     monkeypatch.setattr(fixtures.run, "this_machine", lambda *_: board)
-    config: Any = None
+    config: Any = SimpleNamespace(external=None)
     run = Run(config, {})
     vars(run).update(
         cache=SimpleNamespace(root=None),
