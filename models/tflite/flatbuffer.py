@@ -15,7 +15,10 @@ from models.input_names import MASK, meaning
 MODEL_FILE = "model.tflite"  # its name in the cache
 IDENTIFIER = b"TFL3"
 # Operators between the mask of 1 and 0 and what is added to the scores; they have constants alone.
-_ELEMENTWISE = {"RESHAPE", "CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL", "EXPAND_DIMS"}
+_ELEMENTWISE = {
+    *("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "SLICE", "STRIDED_SLICE", "BROADCAST_TO"),
+    *("CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL"),
+}
 
 
 def unpack(content: bytes, path: Path) -> Any:
