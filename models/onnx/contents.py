@@ -84,8 +84,9 @@ def _constants(model: onnx.ModelProto) -> Iterator[Any]:
 
 
 def _operators(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return what a runtime needs a kernel for. A Constant is read with the graph, as weights."""
     versions = {opset.domain: opset.version for opset in model.opset_import}
-    used = {(node.domain, node.op_type) for node in _nodes(model)}
+    used = {(node.domain, node.op_type) for node in _nodes(model)} - {("", "Constant")}
     functions = {(function.domain, function.name) for function in model.functions}
     return tuple(
         sorted(
