@@ -23,7 +23,7 @@ ROOMS = (fixtures.commands, reports.commands, models.commands, devices.commands)
 # What the help lists together. A command that is not named here is listed in the last group.
 GROUPS = {
     "Judge": ("judge", "check", "show", "paper", "compare", "gate", "baseline", "frontier"),
-    "Models": ("record", "score", "bundle", "mixed", "layers"),
+    "Models": ("record", "score", "bundle", "export", "mixed", "layers"),
     "Training": ("finetune", "distill"),
     "Devices": ("boards", "probe", "aa", "count", "profile"),
     "House": ("prune", "metrics"),
