@@ -34,7 +34,7 @@ GROUPS = {
         "baseline",
         "frontier",
     ),
-    "Models": ("record", "score", "bundle", "mixed", "layers"),
+    "Models": ("record", "score", "bundle", "export", "mixed", "layers"),
     "Training": ("finetune", "distill"),
     "Devices": ("boards", "probe", "aa", "count", "profile"),
     "House": ("prune", "metrics"),

@@ -11,9 +11,9 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -85,6 +85,21 @@ class Loaded:
     import_seconds: float
     load_seconds: float
     any_length: bool = False
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How a model file that was made elsewhere is fed and read.
+
+    Attributes:
+        inputs: what each input is, by its name in the file: one of `devices.worker.INPUTS`.
+        scales: by the name of a quantized output, the scale and the zero point it is read with.
+        longest: tokens that it takes at most, if it takes any length and does not state it.
+    """
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    scales: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    longest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -353,6 +368,8 @@ class Worker:
         label_names: Sequence[str],
         runtime: str,
         threads: int = 1,
+        *,
+        binding: Binding | None = None,
     ) -> Loaded:
         """Load the classifier, once, on one of `devices.runtimes.RUNTIMES`, by its name.
 
@@ -369,6 +386,7 @@ class Worker:
                 label_names=list(label_names),
                 runtime=_request(RUNTIMES[runtime]),
                 threads=threads,
+                **({"binding": asdict(binding)} if binding else {}),
             )
         except WorkerError as error:
             if error.signal not in _CRASHES:

@@ -28,8 +28,12 @@ from typing import Any
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
-# A signature; its inputs, by what they are, as (name in the file, dtype); its output.
-Bound = tuple[Any, dict[str, tuple[str, str]], str]
+# What an input may be besides int32 and int64.
+MASKS = ("bool", "float32")
+QUANTIZED = ("int8", "uint8", "int16")
+# A signature; its inputs, by what they are, as (name in the file, dtype); its output; what that is
+# read with, as (scale, zero point), if it is quantized.
+Bound = tuple[Any, dict[str, tuple[str, str]], str, Any]
 # A sign of life between two queries of a long measurement, so that a deadline means silence.
 BEAT_SECONDS = 0.5
 
@@ -269,8 +273,13 @@ class Classifier:
         threads: int,
         *,
         pad: int | None = None,
+        binding: dict[str, Any] | None = None,
     ) -> None:
-        """`runtime`: "name", "distribution", "module", "environment" and "sources" of one."""
+        """`runtime`: "name", "distribution", "module", "environment" and "sources" of one.
+
+        `binding`, of a file made elsewhere: "inputs" (name → one of `INPUTS`), "scales" (a
+        quantized output's name → scale, zero point) and "longest" (tokens, or None).
+        """
         started = time.perf_counter()
         module, self.numpy, tokenizers = imported(runtime, "numpy", "tokenizers")
         self.label_names = label_names
@@ -284,7 +293,7 @@ class Classifier:
         started = time.perf_counter()
         with refusals(runtime, model_file):
             found, self.delegate = file.load(module, model_file, threads)
-            self.signatures = self._bind(found, len(label_names))
+            self.signatures = self._bind(found, len(label_names), binding or {})
         try:
             # `tokenizers` reports every fault as a bare Exception.
             self.tokenizer = tokenizers.Tokenizer.from_file(tokenizer)
@@ -300,20 +309,27 @@ class Classifier:
         version = _version(runtime["distribution"]) or "unknown"
         self.runtime = {"name": runtime["name"], "version": version}
 
-    def _bind(self, found: Sequence[Any], classes: int) -> dict[int, Bound]:
-        """Length → (signature, its inputs, its output), shortest first.
+    def _bind(
+        self, found: Sequence[Any], classes: int, binding: Mapping[str, Any]
+    ) -> dict[int, Bound]:
+        """Length → (signature, its inputs, its output, and how that is read), shortest first.
 
-        An input is bound by its name, perhaps with what TensorFlow puts around it
-        (``serving_default_input_ids:0``). A signature's only output is the logits.
+        An input is bound by the binding, or by its name, perhaps with what TensorFlow puts around
+        it (``serving_default_input_ids:0``). The logits are a signature's only output of that
+        shape, or the one that is called so.
         """
+        given, scales = binding.get("inputs", {}), binding.get("scales", {})
         signatures: dict[int, Bound] = {}
         self.described = []
         for signature in found:
             key, inputs, outputs = signature.name, signature.inputs, signature.outputs
-            bound = {name: name.rpartition("serving_default_")[2].split(":")[0] for name in inputs}
+            bound = {
+                name: given.get(name, name.rpartition("serving_default_")[2].split(":")[0])
+                for name in inputs
+            }
             shapes = {shape for _, shape in inputs.values()}
-            known = set(bound.values())
-            if not {*INPUTS[:2]} <= known <= {*INPUTS} or len(known) < len(bound):
+            known, least = set(bound.values()), {*INPUTS[:1]} if given else {*INPUTS[:2]}
+            if not least <= known <= {*INPUTS} or len(known) < len(bound):
                 raise ValueError(
                     f"signature {key!r} has the inputs {sorted(inputs)}: they are told apart by "
                     f"name alone, and known are {', '.join(INPUTS)}"
@@ -321,17 +337,23 @@ class Classifier:
             if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != 1:
                 raise ValueError(f"signature {key!r}: inputs must be [1, length], not {inputs}")
             self.any_length = shape[1] is None
-            length = signature.longest if self.any_length else shape[1]
+            longest = signature.longest or binding.get("longest")
+            length = longest if self.any_length else shape[1]
             if length is None:
                 raise ValueError(
                     f"signature {key!r}: its inputs have no fixed length; convert it with inputs "
-                    "of [1, LENGTH], a signature for each length"
+                    "of [1, LENGTH], a signature for each length (ONNX: add max_tokens to its "
+                    "metadata_props)"
                 )
             if self.any_length and len(found) > 1:
                 raise ValueError(f"signature {key!r} takes any length, and is not the only one")
-            if not {dtype for dtype, _ in inputs.values()} <= {"int32", "int64"}:
+            if not all(
+                dtype in ("int32", "int64", *(MASKS if bound[name] == INPUTS[1] else ()))
+                for name, (dtype, _) in inputs.items()
+            ):
                 raise ValueError(f"signature {key!r}: inputs must be integers, not {inputs}")
-            if [*outputs.values()] != [("float32", (1, classes))]:
+            answers = _answers(outputs, classes, scales)
+            if len(answers) != 1:
                 raise ValueError(
                     f"signature {key!r} must answer {OUTPUT}, float32 [1, {classes}] "
                     f"(one for each label), not {outputs}"
@@ -339,10 +361,11 @@ class Classifier:
             if length in signatures:
                 raise ValueError(f"two signatures of length {length}")
             own = {what: (name, inputs[name][0]) for name, what in bound.items()}
-            signatures[length] = (signature, own, next(iter(outputs)))
+            (output,) = answers
+            signatures[length] = (signature, own, output, scales.get(output))
             described = {
                 "inputs": {bound[name]: _described(of) for name, of in inputs.items()},
-                "outputs": {OUTPUT: _described(*outputs.values())},
+                "outputs": {OUTPUT: _described(outputs[output])},
             }
             self.described.append({"name": key, "length": length, **described})
         if not signatures:
@@ -390,7 +413,7 @@ class Classifier:
         chosen = longest if self.any_length and length <= longest else length
         if chosen not in self.signatures:
             raise StageError("worker", f"no signature of {length}, only {list(self.signatures)}")
-        signature, inputs, output = self.signatures[chosen]
+        signature, inputs, output, scale = self.signatures[chosen]
         ids = self.framing.cut(ids, length)
         tensors = {name: self.numpy.zeros((1, length), of) for name, (_, of) in inputs.items()}
         tensors["input_ids"][0] = self.framing.filled(ids, length)
@@ -405,6 +428,8 @@ class Classifier:
             raise StageError(
                 "invoke", f"{self.runtime['name']}, length {length}: {error}"
             ) from error
+        if scale:
+            logits = (logits.astype(self.numpy.float32) - scale[1]) * self.numpy.float32(scale[0])
         seconds = time.perf_counter() - started
         if length in self.signatures:
             self.lengths_used.add(length)
@@ -533,6 +558,20 @@ class NullClassifier(Classifier):
 
     def invoke(self, *_: Any) -> tuple[Any, float]:
         return self._logits, 0.0
+
+
+def _answers(
+    outputs: Mapping[str, tuple[str, tuple[int | None, ...]]],
+    classes: int,
+    scales: Mapping[str, Any],
+) -> list[str]:
+    """The names of the outputs that can be logits; the one that is called so, if it is there."""
+    found = [
+        name
+        for name, (dtype, shape) in outputs.items()
+        if shape == (1, classes) and (dtype == "float32" or (dtype in QUANTIZED and name in scales))
+    ]
+    return [OUTPUT] if OUTPUT in found else found
 
 
 def _described(tensor: tuple[str, tuple[int | None, ...]]) -> dict[str, Any]:

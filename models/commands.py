@@ -23,6 +23,7 @@ def register(subparsers: Any) -> None:
     _add_record(subparsers)
     _add_score(subparsers)
     _add_bundle(subparsers)
+    _add_export(subparsers)
     _add_layers(subparsers)
     _add_finetune(subparsers)
     _add_distill(subparsers)
@@ -98,6 +99,36 @@ def _add_bundle(subparsers: Any) -> None:
     _add_dataset(parser)
     _add_cache(parser)
     parser.set_defaults(run=_bundle)
+
+
+def _add_export(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "export",
+        help="write a model file for MediaPipe",
+        epilog="example: python fit.py export --mode int4 --out model.tflite",
+        description="Write one file that MediaPipe's TextClassifier loads: a signature, vocabulary "
+        "and labels. It answers probabilities.",
+    )
+    parser.add_argument(
+        "checkpoint", nargs="?", default=str(ZOO / "mobilebert-brands"), help=_CHECKPOINT
+    )
+    parser.add_argument("--mode", type=_mode, default="dynamic_range", metavar="MODE")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    parser.add_argument(
+        "--length",
+        type=number(int, 1),
+        metavar="N",
+        help="tokens of a text: those of a signature (default: the longest)",
+    )
+    parser.add_argument(
+        "--labels",
+        type=names,
+        metavar="A,B,C",
+        help="its classes in the order of its logits, instead of those of config.json",
+    )
+    _add_dataset(parser)
+    _add_cache(parser)
+    parser.set_defaults(run=_export)
 
 
 def _add_layers(subparsers: Any) -> None:
@@ -257,6 +288,29 @@ def _bundle(args: argparse.Namespace) -> int:
     }
     bundle.write(args.out, candidate, args.reference, splits, model_files)
     print(f"bundle of {', '.join(model_files)}: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from common import atomic
+    from common.cache import Cache
+    from data.splits import load_splits
+    from models import modes
+    from models.checkpoints.checkpoint import open_checkpoint
+    from models.tflite.task_file import read_otherwise, task_file
+
+    splits, checkpoint = load_splits(args.dataset), open_checkpoint(args.checkpoint, args.labels)
+    texts = splits.evaluation.texts
+    others = read_otherwise(checkpoint, texts)  # first: it refuses another tokenizer
+    made = modes.build(args.mode, checkpoint, Cache(args.cache_dir), splits.calibration)
+    content = task_file(made.read_bytes(), checkpoint, args.length)
+    with _writing(args.out):
+        atomic.write_bytes(args.out, content)
+    print(f"{checkpoint.name} in {args.mode}: {args.out}, {len(content) / 1e6:.1f} MB")
+    print(
+        f"MediaPipe cuts {len(others)} of {len(texts)} evaluation texts into other tokens: it "
+        "makes only ASCII's letters small, and strips no accents"
+    )
     return 0
 
 

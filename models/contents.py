@@ -7,9 +7,10 @@ the bundle was made. They are recorded in a file next to the model file, with it
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from common import atomic
 from common.checksum import file_sha256
@@ -24,11 +25,19 @@ Tensors = dict[str, tuple[str, tuple[int | None, ...]]]
 
 @dataclass(frozen=True)
 class Signature:
-    """One entry point: its key, its inputs and its outputs."""
+    """One entry point: its key, its inputs and its outputs.
+
+    Attributes:
+        scales: of each output of integers, the scale and the zero point that it is read with.
+        declared: whether the file has it. A FlatBuffer without any has its first graph instead,
+            with the names of that graph's tensors.
+    """
 
     key: str
     inputs: Tensors
     outputs: Tensors
+    scales: dict[str, tuple[float, int]] = field(default_factory=dict)
+    declared: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Contents:
             Calibration without padding, or with another input as the mask, leaves an empty range,
             and the mask is ignored. A mask of -10000 leaves so wide a range that scores vanish.
         signatures: its entry points.
+        metadata: names of what tools have appended, such as "TFLITE_METADATA".
     """
 
     size_bytes: int
@@ -58,6 +68,7 @@ class Contents:
     activations: dict[str, int]
     mask_ranges: tuple[tuple[float, float], ...]
     signatures: tuple[Signature, ...]
+    metadata: tuple[str, ...] = ()
 
 
 def inspect(path: Path) -> Contents:
@@ -92,20 +103,29 @@ def _recorded(path: Path) -> Contents:
         ) from None
     if digest != file_sha256(path):
         raise ModelFileError(f"{path}: {_record_of(path).name} is about another file")
+
+    def tensors(entries: Any) -> Tensors:
+        return {name: (dtype, tuple(shape)) for name, (dtype, shape) in entries.items()}
+
     signatures = [
         Signature(
             entry["key"],
-            *(
-                {name: (dtype, tuple(shape)) for name, (dtype, shape) in entry[side].items()}
-                for side in ("inputs", "outputs")
-            ),
+            tensors(entry["inputs"]),
+            tensors(entry["outputs"]),
+            {name: (scale, zero) for name, (scale, zero) in entry["scales"].items()},
+            entry["declared"],
         )
         for entry in contents.pop("signatures")
     ]
     operators = tuple(contents.pop("operators"))
     ranges = tuple((least, most) for least, most in contents.pop("mask_ranges"))
+    metadata = tuple(contents.pop("metadata"))
     return Contents(
-        **contents, operators=operators, mask_ranges=ranges, signatures=tuple(signatures)
+        **contents,
+        operators=operators,
+        mask_ranges=ranges,
+        signatures=tuple(signatures),
+        metadata=metadata,
     )
 
 

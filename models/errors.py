@@ -33,5 +33,9 @@ class ModelFileError(ValueError):
     """A model file is damaged, of another format, or cannot be read here."""
 
 
+class ExportError(ValueError):
+    """A checkpoint cannot be written as a file for another client."""
+
+
 class BundleError(ValueError):
     """A bundle is incomplete, edited, or its parts are about different things."""

@@ -108,7 +108,7 @@ class RunMetadata(TypedDict, total=False):
     weights_sha256: str
     dataset: str
     splits: dict[str, str]
-    notes: list[str]  # about boards: what is not judged there
+    notes: list[str]  # what is not judged on a board; what is unusual in a model file
     caveat: str  # what the texts cannot show of this checkpoint
     accuracy_reference: str
     models: dict[str, ModelInfo]  # by role
@@ -138,7 +138,7 @@ def checksum(data: Mapping[str, Any]) -> str:
 def merged(
     one: Mapping[str, Any], other: Mapping[str, Any], where: str = "metadata"
 ) -> dict[str, Any]:
-    """Return the keys of both, and of mappings within them.
+    """Return the keys of both, and of mappings within them; `notes` that either has.
 
     Raises:
         ReportError: the two contradict each other.
@@ -149,6 +149,8 @@ def merged(
             result[key] = value
         elif isinstance(value, Mapping) and isinstance(result[key], Mapping):
             result[key] = merged(result[key], value, f"{where}.{key}")
+        elif key == "notes" and isinstance(value, list):
+            result[key] = list(dict.fromkeys([*result[key], *value]))
         else:
             raise ReportError(f"{where}.{key} is given twice: {result[key]!r} and {value!r}")
     return result

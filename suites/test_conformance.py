@@ -52,7 +52,7 @@ def test_outputs_match_the_checkpoint(target: Target, check: Check) -> None:
     What it adds to the error that this machine has on the same texts is known far better. So the
     mean is this machine's, of some hundred texts, and what the few add to it.
     """
-    recorded, sample = np.array(target.reference_outputs.logits, np.float32), target.sample
+    recorded, sample = target.expected, target.sample
 
     def errors(logits: np.ndarray, indices: list[int]) -> np.ndarray:
         return normalized_logit_errors(logits, recorded[indices], target.spread)
@@ -141,25 +141,29 @@ def test_tokenizer_is_the_checkpoints(target: Target, check: Check) -> None:
 def test_padding_changes_no_prediction(target: Target, check: Check) -> None:
     """The same texts through the shortest signature that takes them, and through each longer one.
 
-    The labels are the same, but for ties, and the logits nearly so.
+    Of a file with one length the same texts, with other ids in the masked places behind them. The
+    labels are the same, but for ties, and the logits nearly so.
     """
     if target.fresh.any_length:
         check.holds("padding", True, "each text is run at its own length: none is padded")
         return
-    by_length = target.fresh.by_length
+    by_length, masked = target.fresh.by_length, target.fresh.padded_otherwise
     lengths = sorted(by_length)
-    if len(lengths) < 2:
+    others = [by_length[length] for length in lengths[1:]]
+    where = f"at {lengths[1:]} tokens against {min(lengths, default=0)}"
+    if lengths and masked is not None:
+        others, where = [masked], f"at {lengths} tokens, with other ids where the mask is 0"
+    if not others:
         raise Inconclusive(f"the file has {lengths} tokens alone: nothing to compare padding with")
     shortest, spread = by_length[lengths[0]], target.spread
-    _check_finite(check, by_length.values())
+    _check_finite(check, (shortest, *others))
     tie = target.promises.mean_logit_error * spread
-    other = sum(int(label_mismatches(by_length[n], shortest, tie).sum()) for n in lengths[1:])
-    of = len(shortest) * (len(lengths) - 1)
+    other = sum(int(label_mismatches(logits, shortest, tie).sum()) for logits in others)
+    of = len(shortest) * len(others)
     check.holds("labels", other == 0, f"{other} of {of} predictions have another label")
-    most = max(mean_logit_error(by_length[n], shortest, spread)[1] for n in lengths[1:])
+    most = max(mean_logit_error(logits, shortest, spread)[1] for logits in others)
     check.metrics(padding_error=most)
-    statistic = f"maximum logit error at {lengths[1:]} tokens against {lengths[0]}"
-    estimate = Estimate(most, "of the spread", statistic)
+    estimate = Estimate(most, "of the spread", f"maximum logit error {where}")
     budget = min(MAX_BY_PADDING, target.promises.max_logit_error)
     check.at_most("effect of padding", estimate, budget)
 
@@ -253,4 +257,6 @@ def test_inputs_are_bound_by_name(target: Target, check: Check) -> None:
     found = [(sorted(s["inputs"]), sorted(s["outputs"])) for s in signatures]
     inputs = ["attention_mask", "input_ids", "token_type_ids"]  # a BERT may do without the last
     wanted = [(inputs, ["logits"]), (inputs[:2], ["logits"])]
+    if target.run.binding(target.model_file):
+        wanted.append((inputs[1:2], ["logits"]))  # an embedding may mask by id
     check.holds("names", bool(found) and all(f in wanted for f in found), f"found {found}")

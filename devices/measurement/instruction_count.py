@@ -23,7 +23,7 @@ from filelock import FileLock
 from common import atomic
 from common.process import run
 from devices.boards.emulation import board_name, command, execnet_spec, kills
-from devices.client import Worker
+from devices.client import Binding, Worker
 from devices.errors import DeviceError, OutOfMemoryError, ProvisionError, WorkerError
 from devices.profile import Profile
 
@@ -41,10 +41,11 @@ def instructions(
     tokenizer: Path,
     label_names: Sequence[str],
     tokens: int | None = None,
+    binding: Binding | None = None,
 ) -> InstructionCount:
     """Guest instructions from text to label, one thread, of a text that fills each length.
 
-    `tokens`: only lengths up to the first that takes so many.
+    `tokens`: only lengths up to the first that takes so many. `binding`: of a file made elsewhere.
 
     Raises:
         DeviceError: the tokenizer does not know the word that fills a length.
@@ -52,7 +53,10 @@ def instructions(
         LoadError, InvokeError, OutOfMemoryError, WorkerError: as of a worker.
     """
     with counting(profile, runtime, cache) as (worker, executed):
-        lengths = worker.load(model_file, tokenizer, label_names, runtime, threads=1).lengths
+        loaded = worker.load(
+            model_file, tokenizer, label_names, runtime, threads=1, binding=binding
+        )
+        lengths = loaded.lengths
         if tokens is not None:
             lengths = tuple(
                 length

@@ -39,6 +39,23 @@ def require_valid_outputs(
         )
 
 
+def are_probabilities(outputs: np.ndarray, step: float = 0.0) -> bool:
+    """Whether outputs (texts, classes) are a softmax's: each in [0, 1], and every row sums to 1.
+
+    Logits do that for one text by chance, and for several never. ``step``: the scale of quantized
+    ones, by half of which each may be off.
+    """
+    off = np.abs(outputs.sum(axis=1) - 1).max(initial=0)
+    within = outputs.min(initial=0) >= 0 and outputs.max(initial=0) <= 1
+    return len(outputs) > 1 and bool(within and off <= 1e-3 + outputs.shape[1] * step)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits; both float32 (texts, classes)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
 def logit_spread(logits: np.ndarray) -> float:
     """Standard deviation of logits (texts, classes) after each text's mean is taken out: what
     distances are shares of. Take it of all texts: eight may be alike, or as far apart as any."""

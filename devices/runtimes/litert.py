@@ -31,8 +31,35 @@ class Signature:
         return outputs
 
 
+class _FirstGraph:
+    """What an Interpreter runs of a file without signatures, called as a signature is."""
+
+    def __init__(self, interpreter: Any) -> None:
+        self._interpreter = interpreter
+        self._inputs = {each["name"]: each for each in interpreter.get_input_details()}
+        self._outputs = {each["name"]: each for each in interpreter.get_output_details()}
+
+    def get_input_details(self) -> dict[str, Any]:
+        return self._inputs
+
+    def get_output_details(self) -> dict[str, Any]:
+        return self._outputs
+
+    def __call__(self, **given: Any) -> dict[str, Any]:
+        for name, tensor in given.items():
+            self._interpreter.set_tensor(self._inputs[name]["index"], tensor)
+        self._interpreter.invoke()
+        return {
+            name: self._interpreter.get_tensor(each["index"])
+            for name, each in self._outputs.items()
+        }
+
+
 def _tensors(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name → (dtype, shape). A dimension that can be resized is None."""
+    """Return name → (dtype, shape). A length that can be resized is None.
+
+    A first dimension that can be resized holds one text.
+    """
     from numpy import dtype
 
     tensors = {}
@@ -40,6 +67,7 @@ def _tensors(details: Mapping[str, Any]) -> dict[str, Any]:
         shape = [int(length) for length in tensor["shape"]]
         resizable = [length == -1 for length in tensor.get("shape_signature", shape)]
         resizable += [False] * (len(shape) - len(resizable))
+        resizable[:1] = [False] * len(resizable[:1])
         lengths = (None if any_ else n for n, any_ in zip(shape, resizable, strict=False))
         tensors[name] = (dtype(tensor["dtype"]).name, tuple(lengths))
     return tensors
@@ -54,6 +82,7 @@ def load(runtime: Any, model_file: str, threads: int) -> tuple[list[Signature], 
     interpreter.allocate_tensors()
     names = interpreter.get_signature_list()
     signatures = [Signature(name, interpreter.get_signature_runner(name)) for name in names]
+    signatures = signatures or [Signature("main", _FirstGraph(interpreter))]
     details = getattr(interpreter, "_get_ops_details", None)  # nothing public tells
     if details is None:
         return signatures, "unknown"

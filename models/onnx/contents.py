@@ -84,8 +84,9 @@ def _constants(model: onnx.ModelProto) -> Iterator[Any]:
 
 
 def _operators(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Return what a runtime needs a kernel for. A Constant is read with the graph, as weights."""
     versions = {opset.domain: opset.version for opset in model.opset_import}
-    used = {(node.domain, node.op_type) for node in _nodes(model)}
+    used = {(node.domain, node.op_type) for node in _nodes(model)} - {("", "Constant")}
     functions = {(function.domain, function.name) for function in model.functions}
     return tuple(
         sorted(
@@ -125,7 +126,11 @@ def _inputs_and_outputs(graph: Any) -> tuple[Tensors, Tensors]:
 
     def described(values: Any) -> Tensors:
         return {
-            value.name: (_dtype(tensor.elem_type), tuple(_length(d) for d in tensor.shape.dim))
+            value.name: (
+                _dtype(tensor.elem_type),
+                # A first dimension of any size holds one text.
+                tuple(_length(d) if n else _length(d) or 1 for n, d in enumerate(tensor.shape.dim)),
+            )
             for value in values
             if value.name not in constants
             for tensor in [value.type.tensor_type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def _contents(model: Any, size_bytes: int) -> Contents:
         dict(large),
         dict(Counter(dtype_of(tensor) for tensor in products)),
         _mask_ranges(model),
-        tuple(_signature(model, definition) for definition in model.signatureDefs or ()),
+        tuple(_signature(model, definition) for definition in model.signatureDefs or ())
+        or (_first_graph(model),),
+        tuple(entry.name.decode() for entry in model.metadata or () if entry.name),
     )
 
 
@@ -85,13 +88,19 @@ def _mask_ranges(model: Any) -> tuple[tuple[float, float], ...]:
 
 
 def _range(tensor: Any) -> tuple[float, float] | None:
-    scales = tensor.quantization and tensor.quantization.scale
-    integers = _INTEGERS.get(dtype_of(tensor))
-    if scales is None or len(scales) != 1 or not integers:
+    integers, scale = _INTEGERS.get(dtype_of(tensor)), _scale(tensor)
+    if not scale or not integers:
         return None
-    zero = int(tensor.quantization.zeroPoint[0])
-    lower, upper = (float((n - zero) * scales[0]) for n in integers)
+    lower, upper = ((n - scale[1]) * scale[0] for n in integers)
     return lower, upper
+
+
+def _scale(tensor: Any) -> tuple[float, int] | None:
+    """Return the one scale of a tensor, and its zero point; None without fixed scales."""
+    scales = tensor.quantization and tensor.quantization.scale
+    if scales is None or len(scales) != 1:
+        return None
+    return float(scales[0]), int(tensor.quantization.zeroPoint[0])
 
 
 def _length(data: Any) -> int:
@@ -100,16 +109,42 @@ def _length(data: Any) -> int:
 
 def _signature(model: Any, definition: Any) -> Signature:
     tensors = model.subgraphs[definition.subgraphIndex].tensors
+    inputs, outputs = (
+        {entry.name.decode(): tensors[entry.tensorIndex] for entry in entries}
+        for entries in (definition.inputs, definition.outputs)
+    )
+    return _of_tensors(definition.signatureKey.decode(), inputs, outputs)
 
-    def described(entries: Any) -> Tensors:
-        return {
-            entry.name.decode(): (dtype_of(tensor), shape_of(tensor))
-            for entry in entries
-            for tensor in [tensors[entry.tensorIndex]]
-        }
 
+def _first_graph(model: Any) -> Signature:
+    """Return what a runtime runs of a file without signatures."""
+    graph = model.subgraphs[0]
+    inputs, outputs = (
+        {(graph.tensors[n].name or b"").decode(): graph.tensors[n] for n in numbers}
+        for numbers in (graph.inputs, graph.outputs)
+    )
+    return replace(_of_tensors("main", inputs, outputs), declared=False)
+
+
+def _of_tensors(key: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> Signature:
+    def described(tensors: dict[str, Any]) -> Tensors:
+        return {name: (dtype_of(each), _length_shape(each)) for name, each in tensors.items()}
+
+    scales = {name: _scale(each) for name, each in outputs.items() if "int" in dtype_of(each)}
     return Signature(
-        definition.signatureKey.decode(),
-        described(definition.inputs),
-        described(definition.outputs),
+        key,
+        described(inputs),
+        described(outputs),
+        {name: scale for name, scale in scales.items() if scale},
+    )
+
+
+def _length_shape(tensor: Any) -> tuple[int | None, ...]:
+    """Return a shape. A first dimension of any size holds one text; another of any size is None."""
+    shape, signature = shape_of(tensor), tensor.shapeSignature
+    if signature is None or len(signature) != len(shape):
+        return shape
+    return tuple(
+        None if any_ == -1 and axis else size
+        for axis, (size, any_) in enumerate(zip(shape, signature, strict=True))
     )

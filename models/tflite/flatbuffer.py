@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from models.errors import ModelFileError
+from models.input_names import MASK, meaning
 
 MODEL_FILE = "model.tflite"  # its name in the cache
 IDENTIFIER = b"TFL3"
 # Operators between the mask of 1 and 0 and what is added to the scores; they have constants alone.
-_ELEMENTWISE = {"RESHAPE", "CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL", "EXPAND_DIMS"}
+_ELEMENTWISE = {
+    *("RESHAPE", "EXPAND_DIMS", "SQUEEZE", "SLICE", "STRIDED_SLICE", "BROADCAST_TO"),
+    *("CAST", "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL"),
+}
 
 
 def unpack(content: bytes, path: Path) -> Any:
@@ -68,7 +72,7 @@ def mask_paths(model: Any) -> Iterator[tuple[Any, dict[int, None], set[int]]]:
     """
     for definition in model.signatureDefs or ():
         graph = model.subgraphs[definition.subgraphIndex]
-        inputs = [i.tensorIndex for i in definition.inputs if b"attention_mask" in i.name]
+        inputs = [i.tensorIndex for i in definition.inputs if meaning(i.name.decode()) == MASK]
         path = dict.fromkeys(inputs)
         computed = set(graph.inputs) | {n for o in graph.operators for n in o.outputs}
         for operator in graph.operators:

@@ -16,7 +16,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from devices.boards.board import Board, this_machine
-from devices.client import Worker
+from devices.client import Binding, Worker
 from devices.environments import python_for
 from devices.errors import LoadError, NoRuntimeError, WorkerError
 from devices.profile import profile, profiles
@@ -300,12 +300,14 @@ def test_a_text_is_run_at_its_own_length(
     assert onnx_worker.guard().attempts == ()
 
 
-def test_a_model_of_any_length_says_its_longest(
+def test_a_model_of_any_length_says_its_longest_or_is_told(
     onnx_worker: Worker, tmp_path: Path, tokenizer: Path
 ) -> None:
     path = _onnx(tmp_path / "small.onnx", metadata={})
-    with pytest.raises(LoadError, match=r"any length.*add max_tokens to its metadata_props"):
+    with pytest.raises(LoadError, match=r"no fixed length.*add max_tokens to its metadata_props"):
         onnx_worker.load(path, tokenizer, LABELS, "onnxruntime")
+    told = Binding(longest=8)
+    assert onnx_worker.load(path, tokenizer, LABELS, "onnxruntime", binding=told).lengths == (8,)
 
 
 def test_what_is_no_onnx_is_refused(onnx_worker: Worker, tmp_path: Path, tokenizer: Path) -> None:

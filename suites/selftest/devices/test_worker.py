@@ -13,7 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,13 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from devices.boards.detection import detect
-from devices.client import Worker
+from devices.client import Binding, Worker
 from devices.environments import python_for
 from devices.errors import DeviceError, InvokeError, LoadError, NoRuntimeError, WorkerError
 from devices.measurement.health import snapshot
 from devices.runtimes import RUNTIMES
 from models.tflite.transformations import rewritten
+from suites.selftest import foreign
 
 CACHE = Path(__file__).parents[3] / ".cache"
 TFLITE = [name for name, runtime in RUNTIMES.items() if runtime.format == "tflite"]
@@ -176,6 +177,24 @@ def test_names_that_tell_nothing_are_refused(
         LoadError, match=r"\['args_0', 'args_1', 'token_type_ids'\].* by name alone"
     ):
         fresh.load(path, files.tokenizer, LABELS, runtime)
+
+
+@pytest.mark.parametrize("scale", [None, (0.25, 100)])
+def test_a_file_without_a_signature_is_fed_and_read_as_it_is_bound(
+    scale: tuple[float, int] | None, runtime: str, fresh: Worker, files: Files, tmp_path: Path
+) -> None:
+    """By its tensors' names, and with the scale of a quantized output."""
+    names = {"input_ids": "args_2", "attention_mask": "args_0", "token_type_ids": "args_1"}
+    content, path = files.model_file.read_bytes(), tmp_path / "foreign.tflite"
+    foreign.write(path, content, names, signature=False, scale=scale)
+    binding = Binding({name: what for what, name in names.items()}, {"output_0": scale or (1, 0)})
+    binding = binding if scale else replace(binding, scales={})
+    loaded = fresh.load(path, files.tokenizer, LABELS, runtime, binding=binding)
+    assert loaded.lengths == (8,)
+    ids, mask, types = [2, 4, 5, 3], [1, 0, 1, 1], [0, 0, 1, 1]
+    outputs = fresh.classify_ids([ids], masks=[mask], types=[types])
+    error = scale[0] / 2 if scale else 1e-4
+    assert outputs.logits[0] == pytest.approx(expected(ids, mask, types), abs=error)
 
 
 def test_a_length_that_is_not_fixed_is_refused(

@@ -53,6 +53,7 @@ def planted(
     board = board or this_machine("host", Path("cache"))
     run = cast(Any, run or SimpleNamespace())
     target = Target(TargetId(board.name, runtime, mode), run)
+    values.setdefault("answers_probabilities", False)
     sample = values.pop("sample", list(range(len(texts))))
     vars(target).update(
         board=board,

@@ -14,7 +14,7 @@ import fixtures.run
 from common.checksum import file_sha256
 from data.dataset import Dataset
 from devices.client import Outputs
-from devices.measurement.numerics import logit_spread
+from devices.measurement.numerics import are_probabilities, logit_spread, softmax
 from fixtures.run import Run
 from fixtures.target import FEW, FreshRun, Target
 from models.checkpoints.checkpoint import Checkpoint
@@ -54,7 +54,8 @@ def test_the_spread_is_that_of_all_recorded_logits_or_of_the_outputs() -> None:
     few = LOGITS[:8] / 3
     for known, spread in ((logit_spread(LOGITS), logit_spread(LOGITS)), (None, logit_spread(few))):
         run = SimpleNamespace(recorded_spread=known)
-        assert planted(TEXTS, run=run, outputs=outputs_of(few)).spread == spread
+        target = planted(TEXTS, run=run, outputs=outputs_of(few), answers_probabilities=False)
+        assert target.spread == spread
 
 
 def test_this_machine_classifies_a_text_once_and_in_the_order_that_is_asked(
@@ -66,10 +67,10 @@ def test_this_machine_classifies_a_text_once_and_in_the_order_that_is_asked(
         asked.extend(texts)
         return SimpleNamespace(logits=LOGITS[[TEXTS.texts.index(text) for text in texts]])
 
-    worker = SimpleNamespace(load=lambda *_: None, classify=classify)
+    worker = SimpleNamespace(load=lambda *_, **__: None, classify=classify)
     board = SimpleNamespace(worker=lambda runtime: nullcontext(worker))
     monkeypatch.setattr(fixtures.run, "this_machine", lambda *_: board)
-    config: Any = None
+    config: Any = SimpleNamespace(external=None)
     run = Run(config, {})
     vars(run).update(
         cache=SimpleNamespace(root=None),
@@ -188,6 +189,30 @@ def test_an_output_that_padding_changes() -> None:
         ask(n24=near, n40=near, n128=_but(1, near, by=0.6))
     with pytest.raises(Inconclusive, match=r"\[24\] tokens alone"):
         ask(n24=few)
+
+
+def test_an_output_that_masked_ids_change() -> None:
+    """Of a file with one length, where there is no other to compare with."""
+
+    def ask(otherwise: np.ndarray) -> None:
+        fresh = FreshRun(few, few, few, {24: few}, padded_otherwise=otherwise)
+        CLAIM.test_padding_changes_no_prediction(_target(fresh=fresh), fresh_check())
+
+    few = LOGITS[:12]
+    ask(_but(1, few))
+    with pytest.raises(Fails, match=r"at \[24\] tokens, with other ids where the mask is 0"):
+        ask(_but(few.argmax(1).tolist().index(0), few, by=2))
+
+
+def test_probabilities_are_known_by_what_they_are() -> None:
+    probabilities = softmax(LOGITS)
+    assert are_probabilities(probabilities)
+    assert not are_probabilities(LOGITS)
+    assert not are_probabilities(probabilities[:1])
+    assert not are_probabilities(probabilities / 2)
+    rounded = np.round(probabilities * 256) / 256
+    assert are_probabilities(rounded, 1 / 256)
+    assert not are_probabilities(1 / (1 + np.exp(-LOGITS)), 1 / 256)
 
 
 @pytest.mark.parametrize("length_at_fault", [24, 40, 128])
