@@ -108,6 +108,7 @@ class RunMetadata(TypedDict, total=False):
     weights_sha256: str
     dataset: str
     splits: dict[str, str]
+    lengths: str  # tokens of the signatures, and what they cost the texts
     notes: list[str]  # about boards: what is not judged there
     caveat: str  # what the texts cannot show of this checkpoint
     accuracy_reference: str

@@ -27,6 +27,7 @@ def finetune(
     out: Path,
     hp: Hyperparameters,
     *,
+    lengths: Sequence[int] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> ReferenceOutputs:
     """Train a checkpoint's encoder with a classification head on the train split.
@@ -39,6 +40,8 @@ def finetune(
         splits: the texts.
         out: the folder to write: a checkpoint and its reference outputs.
         hp: the hyperparameters.
+        lengths: tokens of each signature, in ascending order, instead of those that pad least on
+            the train split. Texts are cut at the longest.
         callbacks: further callbacks of `Trainer`.
 
     Raises:
@@ -63,6 +66,9 @@ def finetune(
     for name in OF_DISTILLATION:
         del provenance["hyperparameters"][name]
     with checkpointing.locked(out):
-        trainer = make_trainer(model, tokenizer, splits, out, hp, callbacks=callbacks)
+        lengths = loading.chosen_lengths(model, tokenizer, splits, lengths)
+        trainer = make_trainer(
+            model, tokenizer, splits, out, hp, longest=lengths[-1], callbacks=callbacks
+        )
         checkpointing.train(trainer, out, {"checkpoint": content(found)}, hp, splits)
-        return save_with_outputs(model, tokenizer, splits, out, provenance)
+        return save_with_outputs(model, tokenizer, splits, out, provenance, lengths=lengths)

@@ -84,7 +84,7 @@ def _search(folder: Path, runtime: FakeRuntime, budget: Budget) -> Recipe:
         name="made up",
         weights_sha256="0" * 64,
         tokenizer=tokenizer,
-        positions=512,
+        lengths=(24, 40, 64, 128),
         config={"model_type": "bert"},
     )
     return mixed_precision.search(
