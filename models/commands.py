@@ -140,12 +140,6 @@ def _add_distill(subparsers: Any) -> None:
     parser.add_argument("--student", help="continue from this student, not from a new MobileBERT")
     parser.add_argument("--layers", type=number(int, 1), default=24, metavar="N")
     parser.add_argument(
-        "--vocabulary",
-        type=number(int, FIRST_WORD + 1),
-        metavar="N",
-        help="give the student that many word pieces",
-    )
-    parser.add_argument(
         "--unlabeled",
         type=Path,
         nargs="+",
@@ -165,6 +159,12 @@ def _add_training(parser: argparse.ArgumentParser, *, epochs: float, learning_ra
     parser.add_argument("--learning-rate", type=number(float, 0), default=learning_rate)
     parser.add_argument("--batch-size", type=number(int, 1), default=32)
     parser.add_argument("--seed", type=number(int, 0), default=0)
+    parser.add_argument(
+        "--vocabulary",
+        type=number(int, FIRST_WORD + 1),
+        metavar="N",
+        help="keep that many pieces of the vocabulary: the most frequent in the train split",
+    )
     _add_lengths(parser)
     _add_dataset(parser)
 

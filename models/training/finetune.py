@@ -18,7 +18,9 @@ from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.training import checkpointing, loading
 from models.training.hyperparameters import OF_DISTILLATION, Hyperparameters
 from models.training.recording import provenance_of, save_with_outputs
+from models.training.students import prune_embedding
 from models.training.trainer import make_trainer
+from models.training.vocab_pruning import numbers_in, smaller
 
 
 def finetune(
@@ -39,7 +41,8 @@ def finetune(
         checkpoint: a folder or a hub id.
         splits: the texts.
         out: the folder to write: a checkpoint and its reference outputs.
-        hp: the hyperparameters.
+        hp: the hyperparameters. With a ``vocabulary``, the checkpoint keeps that many of its pieces
+            (`models.training.vocab_pruning`).
         lengths: tokens of each signature, in ascending order, instead of those that pad least on
             the train split. Texts are cut at the longest.
         callbacks: further callbacks of `Trainer`.
@@ -62,6 +65,9 @@ def finetune(
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
+    if hp.vocabulary:
+        larger, tokenizer = tokenizer, smaller(tokenizer, splits.train.texts, hp.vocabulary)
+        prune_embedding(model, numbers_in(larger, tokenizer))
     provenance = provenance_of(hp, [found.said], "checkpoint")
     for name in OF_DISTILLATION:
         del provenance["hyperparameters"][name]

@@ -823,6 +823,21 @@ def test_texts_are_cut_at_the_positions(splits: Splits, tmp_path: Path) -> None:
         finetune(str(folder), splits, tmp_path / "more", HP, lengths=(8, 16))
 
 
+def test_a_fine_tuned_checkpoint_keeps_the_pieces_it_is_told_to(
+    splits: Splits, tmp_path: Path
+) -> None:
+    folder, _ = synthetic.write_checkpoint(tmp_path / "roberta", "roberta")
+    hp = dataclasses.replace(HP, epochs=0.1, learning_rate=0.0, vocabulary=120)
+    outputs = finetune(str(folder), splits, tmp_path / "out", hp)
+    assert outputs.provenance["hyperparameters"]["vocabulary"] == 120
+    few, all_ = (open_checkpoint(str(path)) for path in (tmp_path / "out", folder))
+    assert few.config["vocab_size"] == 120 < all_.config["vocab_size"]
+    tokenizers = [loading.read_tokenizer(each.source) for each in (few, all_)]
+    numbers = numbers_in(tokenizers[1], tokenizers[0])
+    table = "roberta.embeddings.word_embeddings.weight"
+    assert np.allclose(few.weights()[table], all_.weights()[table][numbers], atol=1e-2)
+
+
 def test_only_a_bert_is_cut() -> None:
     from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
