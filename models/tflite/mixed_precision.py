@@ -181,11 +181,15 @@ def _rule(bits: int, operation: str = "*", where: str = ".*") -> Rule:
 def groups(
     source: Path, layer_group: Callable[[str], str]
 ) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Return by group the names of its dense layers, and how many numbers they hold."""
+    """Return by group the names of its dense layers, and how many numbers they hold.
+
+    A weight that several layers share counts once.
+    """
     model = unpack(source.read_bytes(), source)
     graph = model.subgraphs[0]
     members: dict[str, list[str]] = {EMBEDDING: []}
     numbers: dict[str, int] = {EMBEDDING: 0}
+    counted: set[int] = set()
     for operator in graph.operators:
         kind = operator_name(model.operatorCodes[operator.opcodeIndex])
         if kind not in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
@@ -196,7 +200,9 @@ def groups(
             group = layer_group(name)
             members.setdefault(group, []).append(name)
         table = graph.tensors[operator.inputs[1]]
-        numbers[group] = numbers.get(group, 0) + int(np.prod(table.shape))
+        if table.buffer not in counted:
+            counted.add(table.buffer)
+            numbers[group] = numbers.get(group, 0) + int(np.prod(table.shape))
     return members, numbers
 
 
