@@ -6,6 +6,9 @@ import argparse
 import math
 from typing import Any
 
+# Tokens of the shortest signature: what frames a text, and one token of its own.
+SHORTEST = 3
+
 
 def number(kind: type[int] | type[float], minimum: float, maximum: float = math.inf) -> Any:
     """Return an argument type: a finite number from ``minimum`` to ``maximum``, both included."""
@@ -21,6 +24,19 @@ def number(kind: type[int] | type[float], minimum: float, maximum: float = math.
 
     parse.__name__ = kind.__name__  # argparse shows it for what is not a number at all
     return parse
+
+
+def lengths(text: str) -> tuple[int, ...]:
+    """Read lengths in tokens that commas separate, into ascending order."""
+    try:
+        found = tuple(sorted({int(length) for length in text.split(",")}))
+    except ValueError:
+        found = ()
+    if not found or found[0] < SHORTEST:
+        raise argparse.ArgumentTypeError(
+            f"{text}: lengths in tokens, at least {SHORTEST} each, are needed: 24,40,64,128"
+        )
+    return found
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.argtypes import names, number
+from common.argtypes import lengths, names, number
 from data import readers
 from models.errors import SaveError
 from models.training.vocab_pruning import FIRST_WORD
@@ -51,6 +51,7 @@ def _add_record(subparsers: Any) -> None:
         metavar="A,B,C",
         help="its classes in the order of its logits, instead of those of config.json",
     )
+    _add_lengths(parser)
     _add_dataset(parser)
     parser.set_defaults(run=_record, environment="train")
 
@@ -96,6 +97,7 @@ def _add_bundle(subparsers: Any) -> None:
         "--mode", action="append", type=_mode, metavar="MODE", help="only this mode (repeatable)"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    _add_lengths(parser, "those that its reference outputs were recorded for")
     _add_dataset(parser)
     _add_cache(parser)
     parser.set_defaults(run=_bundle)
@@ -169,12 +171,6 @@ def _add_distill(subparsers: Any) -> None:
     parser.add_argument("--student", help="continue from this student, not from a new MobileBERT")
     parser.add_argument("--layers", type=number(int, 1), default=24, metavar="N")
     parser.add_argument(
-        "--vocabulary",
-        type=number(int, FIRST_WORD + 1),
-        metavar="N",
-        help="give the student that many word pieces",
-    )
-    parser.add_argument(
         "--unlabeled",
         type=Path,
         nargs="+",
@@ -194,6 +190,13 @@ def _add_training(parser: argparse.ArgumentParser, *, epochs: float, learning_ra
     parser.add_argument("--learning-rate", type=number(float, 0), default=learning_rate)
     parser.add_argument("--batch-size", type=number(int, 1), default=32)
     parser.add_argument("--seed", type=number(int, 0), default=0)
+    parser.add_argument(
+        "--vocabulary",
+        type=number(int, FIRST_WORD + 1),
+        metavar="N",
+        help="keep that many pieces of the vocabulary: the most frequent in the train split",
+    )
+    _add_lengths(parser)
     _add_dataset(parser)
 
 
@@ -204,6 +207,17 @@ def _add_dataset(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help=f"labelled texts: {', '.join(readers.NAMES)}, a file, folder or hub id; options: "
         "NAME:key=value,key=value",
+    )
+
+
+def _add_lengths(
+    parser: argparse.ArgumentParser, default: str = "those that pad least on the train split"
+) -> None:
+    parser.add_argument(
+        "--lengths",
+        type=lengths,
+        metavar="N,N",
+        help=f"tokens of the signatures; texts are cut at the longest (default: {default})",
     )
 
 
@@ -232,7 +246,8 @@ def _record(args: argparse.Namespace) -> int:
     from data.splits import load_splits
     from models.training.recording import record_checkpoint
 
-    record_checkpoint(args.checkpoint, load_splits(args.dataset), args.out, args.labels)
+    splits = load_splits(args.dataset)
+    record_checkpoint(args.checkpoint, splits, args.out, args.labels, args.lengths)
     print(f"reference outputs: {(args.out or Path(args.checkpoint)) / 'reference_outputs.json'}")
     return 0
 
@@ -241,7 +256,8 @@ def _finetune(args: argparse.Namespace) -> int:
     from data.splits import load_splits
     from models.training.finetune import finetune
 
-    finetune(args.checkpoint, load_splits(args.dataset), args.out, _hyperparameters(args))
+    splits, hp = load_splits(args.dataset), _hyperparameters(args)
+    finetune(args.checkpoint, splits, args.out, hp, lengths=args.lengths)
     print(f"checkpoint and reference outputs: {args.out}")
     return 0
 
@@ -253,7 +269,8 @@ def _distill(args: argparse.Namespace) -> int:
 
     splits, hp = load_splits(args.dataset), _hyperparameters(args)
     more = read_unlabeled(args.unlabeled, splits) if args.unlabeled else None
-    distill(args.teachers, splits, args.out, hp, student=args.student, unlabeled=more)
+    how = {"student": args.student, "lengths": args.lengths, "unlabeled": more}
+    distill(args.teachers, splits, args.out, hp, **how)
     print(f"checkpoint and reference outputs: {args.out}")
     return 0
 
@@ -281,7 +298,7 @@ def _bundle(args: argparse.Namespace) -> int:
     from models.checkpoints.checkpoint import open_checkpoint
 
     splits = load_splits(args.dataset)
-    candidate = open_checkpoint(args.checkpoint)
+    candidate = open_checkpoint(args.checkpoint, lengths=args.lengths)
     model_files = {
         mode: modes.build(mode, candidate, Cache(args.cache_dir), splits.calibration)
         for mode in args.mode or modes.DEFAULT

@@ -108,6 +108,7 @@ class RunMetadata(TypedDict, total=False):
     weights_sha256: str
     dataset: str
     splits: dict[str, str]
+    lengths: str  # tokens of the signatures, and what they cost the texts
     notes: list[str]  # what is not judged on a board; what is unusual in a model file
     caveat: str  # what the texts cannot show of this checkpoint
     accuracy_reference: str

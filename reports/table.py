@@ -41,8 +41,9 @@ def terminal(data: VerdictFile, legend: bool = False) -> str:
 
 
 def _notes(data: VerdictFile) -> list[str]:
-    notes, caveat = data["metadata"].get("notes", []), data["metadata"].get("caveat")
-    return [*notes, *([f"caveat: {caveat}"] if caveat else [])]
+    about = data["metadata"]
+    told = [f"{field}: {said}" for field in ("lengths", "caveat") if (said := about.get(field))]
+    return [*about.get("notes", []), *told]
 
 
 def _is_judged(found: TargetVerdict, data: VerdictFile) -> bool:

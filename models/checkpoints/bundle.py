@@ -23,6 +23,8 @@ from common.checksum import file_sha256
 from data.dataset import Dataset
 from data.splits import Splits
 from models import contents
+from models.architectures import positions
+from models.checkpoints import lengths as signature_lengths
 from models.checkpoints.checkpoint import Checkpoint, read_config
 from models.checkpoints.hub import Source
 from models.checkpoints.reference_outputs import (
@@ -86,7 +88,9 @@ class Bundle:
         path = self.folder / "checkpoint"
         config, names = read_config(path)
         source = Source(path, self.manifest["checkpoint"], from_hub=True)
-        return Checkpoint(source, config, names, self.manifest["weights_sha256"])
+        stated = self.manifest.get("lengths", signature_lengths.DEFAULT)
+        lengths = signature_lengths.within(stated, positions(config))
+        return Checkpoint(source, config, names, self.manifest["weights_sha256"], lengths)
 
     @property
     def reference(self) -> Path:
@@ -141,6 +145,7 @@ def write(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "checkpoint": checkpoint.name,
             "weights_sha256": checkpoint.weights_sha256,
+            "lengths": checkpoint.lengths,
             "dataset": splits.train.name,
             "splits": splits.describe(),
             "tools": software_versions("ai-edge-quantizer"),

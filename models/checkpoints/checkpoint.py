@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ import numpy as np
 from common.checksum import file_sha256
 from models.architectures import architecture_of, positions, with_defaults
 from models.checkpoints import hub, weights
+from models.checkpoints import lengths as signature_lengths
 from models.checkpoints.hub import Source, locate
 from models.checkpoints.reference_outputs import ReferenceOutputs, digest
-from models.errors import CheckpointError
+from models.errors import CheckpointError, ReferenceOutputsError
 
-# The longest signature; what is longer is cut off, and counted.
-MAX_TOKENS = 128
+OUTPUTS = "reference_outputs.json"
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 # Rows that an embedding may have beyond the tokenizer: tables are padded to a round number.
 PADDED_ROWS = 1024
@@ -35,12 +36,15 @@ class Checkpoint:
         config: ``config.json`` with the library's defaults filled in.
         label_names: the classes, in the order of the logits.
         weights_sha256: of the files that hold its weights.
+        lengths: tokens of each signature of its model files, in ascending order. What is longer
+            than the longest is cut off, and counted.
     """
 
     source: Source
     config: dict[str, Any]
     label_names: tuple[str, ...]
     weights_sha256: str
+    lengths: tuple[int, ...]
 
     @property
     def path(self) -> Path:
@@ -66,12 +70,19 @@ class Checkpoint:
         """Its recorded logits in PyTorch.
 
         Raises:
-            ReferenceOutputsError: there are none, or the file is damaged; the message says the
-                command.
+            ReferenceOutputsError: there are none, the file is damaged, or their texts were cut at
+                another length; the message says the command.
         """
-        return ReferenceOutputs.load(
-            self.path / "reference_outputs.json", self.source.record_command
-        )
+        command = self.source.record_command
+        outputs = ReferenceOutputs.load(self.path / OUTPUTS, command)
+        cut = signature_lengths.within(outputs.lengths, self.positions)[-1]
+        if cut != self.lengths[-1]:
+            lengths = ",".join(map(str, self.lengths))
+            raise ReferenceOutputsError(
+                f"--lengths {lengths}: the reference outputs are of texts cut at {cut} tokens; end "
+                f"with {cut}, or record them again: {command} --lengths {lengths}"
+            )
+        return outputs
 
     def weights(self) -> dict[str, np.ndarray]:
         """Every parameter that the graph needs, float32, by its name in transformers.
@@ -84,16 +95,23 @@ class Checkpoint:
         return weights.read(self.path, shapes, architecture.BASE)
 
 
-def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Checkpoint:
+def open_checkpoint(
+    source: str,
+    label_names: Sequence[str] | None = None,
+    lengths: Sequence[int] | None = None,
+) -> Checkpoint:
     """A fine-tuned checkpoint from a folder or a hub id (``org/name``, ``org/name@REVISION``).
 
     Args:
         source: where it is.
         label_names: its classes, in the order of the logits, instead of those of config.json.
+        lengths: tokens of each signature, in ascending order, instead of those that its reference
+            outputs were recorded for.
 
     Raises:
         CheckpointError: nothing there, a head that is not judged, classes without names, a
-            vocabulary that does not meet the tokenizer, or a configuration that is not implemented.
+            vocabulary that does not meet the tokenizer, a configuration that is not implemented, or
+            lengths beyond its positions.
     """
     found = locate(source)
     path = found.path
@@ -118,7 +136,23 @@ def open_checkpoint(source: str, label_names: Sequence[str] | None = None) -> Ch
                 f"{', '.join(map(repr, values))}"
             )
     config["vocab_size"] = _vocabulary(path, config)
-    return Checkpoint(found, config, names, weights.sha256(path))
+    return Checkpoint(found, config, names, weights.sha256(path), _lengths(found, config, lengths))
+
+
+def _lengths(found: Source, config: dict[str, Any], given: Sequence[int] | None) -> tuple[int, ...]:
+    """Tokens of each signature: those that were given, or that outputs were recorded for."""
+    most = positions(config)
+    if given is None:
+        chosen: Sequence[int] = signature_lengths.DEFAULT
+        with suppress(ReferenceOutputsError):  # whoever needs the outputs says what is wrong
+            chosen = ReferenceOutputs.load(found.path / OUTPUTS).lengths
+        return signature_lengths.within(chosen, most)
+    if given[-1] > most:
+        raise CheckpointError(
+            f"{found.said}: --lengths ends with {given[-1]} tokens, and it reads at most {most}: "
+            f"end with {most} or less"
+        )
+    return tuple(given)
 
 
 def class_names(found: Source, given: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -238,7 +272,7 @@ def content(found: Source) -> str:
     if found.from_hub:
         return found.said
     names = {file.name for each in (*hub.FILES, *hub.PICKLED) for file in found.path.glob(each)}
-    names.discard("reference_outputs.json")
+    names.discard(OUTPUTS)
     return digest({name: file_sha256(found.path / name) for name in sorted(names)})
 
 

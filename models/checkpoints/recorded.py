@@ -16,6 +16,8 @@ from data.dataset import Dataset
 from data.splits import Splits
 from models.architectures import architecture_of
 from models.checkpoints.checkpoint import (
+    OUTPUTS,
+    Checkpoint,
     class_names,
     content,
     is_laid_out,
@@ -26,7 +28,6 @@ from models.checkpoints.hub import Source, locate
 from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.errors import ReferenceOutputsError
 
-FILE = "reference_outputs.json"
 # What recording imports, of the dependency group `train`.
 PACKAGES = ("torch", "transformers")
 
@@ -37,6 +38,7 @@ def recorded(
     cache: Cache,
     label_names: Sequence[str] | None = None,
     *,
+    lengths: Sequence[int] | None = None,
     advice: str = "install what recording needs: python -m pip install --group train",
 ) -> Source:
     """Return a checkpoint that has reference outputs of the evaluation texts.
@@ -49,6 +51,8 @@ def recorded(
         splits: the texts.
         cache: where the copy is kept.
         label_names: its classes in the order of the logits, instead of those of config.json.
+        lengths: tokens of each signature, in ascending order, instead of those that pad least on
+            the train split.
         advice: what the error says to do where PyTorch is missing.
 
     Raises:
@@ -61,8 +65,9 @@ def recorded(
     names = class_names(found, label_names)
     evaluation = splits.evaluation.reordered(names)
     if is_laid_out(found.path):
-        open_checkpoint(checkpoint, label_names)  # what is not judged need not be recorded
-        if label_names is None and _has_outputs(found, evaluation):
+        # What is not judged need not be recorded.
+        opened = open_checkpoint(checkpoint, label_names, lengths)
+        if label_names is None and _has_outputs(opened, evaluation):
             return found
     else:
         architecture_of(read_config(found.path)[0])
@@ -76,7 +81,7 @@ def recorded(
             )
         from models.training.recording import record_checkpoint
 
-        record_checkpoint(checkpoint, splits, folder / name, label_names)
+        record_checkpoint(checkpoint, splits, folder / name, label_names, lengths)
 
     artifact = cache.get_or_build(
         "recorded",
@@ -85,6 +90,7 @@ def recorded(
             "name": name,
             "labels": names,
             "texts": evaluation.checksum(),
+            "lengths": lengths or f"chosen for {splits.train.checksum()}",
         },
         build,
         code=["models.training.recording"],
@@ -97,12 +103,12 @@ def as_accuracy_reference(found: Source, cache: Cache) -> Path:
 
     Held against them, a model file's drop is what quantization and runtime cost alone.
     """
-    file = found.path / FILE
+    file = found.path / OUTPUTS
 
     def build(folder: Path) -> None:
         outputs = ReferenceOutputs.load(file)
         itself = replace(outputs, name=f"{outputs.name} in PyTorch (the candidate itself)")
-        itself.save(folder / FILE)
+        itself.save(folder / OUTPUTS)
 
     inputs = {"reference_outputs": file_sha256(file)}
     return cache.get_or_build("reference", inputs, build, code=[__name__], quiet=True).path
@@ -112,15 +118,15 @@ def are_of(folder: Path, dataset: Dataset) -> bool:
     """Return whether a folder has reference outputs of these texts, whatever order the classes
     have."""
     try:
-        outputs = ReferenceOutputs.load(folder / FILE)
+        outputs = ReferenceOutputs.load(folder / OUTPUTS)
     except ReferenceOutputsError:
         return False
     return outputs.samples_sha256 == dataset.checksum()
 
 
-def _has_outputs(found: Source, evaluation: Dataset) -> bool:
+def _has_outputs(checkpoint: Checkpoint, evaluation: Dataset) -> bool:
     try:
-        ReferenceOutputs.load(found.path / FILE).require(evaluation, found.path)
+        checkpoint.reference_outputs().require(evaluation, checkpoint.path)
     except ReferenceOutputsError:
         return False
     return True

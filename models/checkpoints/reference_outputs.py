@@ -19,13 +19,14 @@ from common import atomic
 from common.checksum import file_sha256
 from data.dataset import Dataset
 from data.metrics import scores
+from models.checkpoints import lengths as signature_lengths
 from models.checkpoints import weights
 from models.checkpoints.labels import match_labels
 from models.errors import ReferenceOutputsError
 
-SCHEMA = 2
+SCHEMA = 3
 TOKENIZER = "tokenizer.json"
-# What schema 1 called two fields.
+# What schema 1 called two fields. Schemas 1 and 2 say no lengths.
 _RENAMED = {"corpus": "dataset", "tweets_sha256": "samples_sha256"}
 
 
@@ -43,6 +44,7 @@ class ReferenceOutputs:
         predictions: one class index a text.
         logits: (texts, classes), float32, as PyTorch computed them.
         provenance: the command, hyperparameters, splits and versions that made it.
+        lengths: tokens of each signature that they are held against; texts were cut at the longest.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ReferenceOutputs:
     predictions: tuple[int, ...]
     logits: tuple[tuple[float, ...], ...]
     provenance: dict[str, Any]
+    lengths: tuple[int, ...] = signature_lengths.DEFAULT
 
     @classmethod
     def of(
@@ -67,6 +70,7 @@ class ReferenceOutputs:
         dataset: Dataset,
         logits: list[list[float]],
         provenance: dict[str, Any],
+        lengths: Sequence[int] = signature_lengths.DEFAULT,
     ) -> ReferenceOutputs:
         """Make them of ``logits``, one row for each text, and the files of ``checkpoint``."""
         rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
@@ -82,6 +86,7 @@ class ReferenceOutputs:
             predictions=tuple(row.index(max(row)) for row in rows),
             logits=rows,
             provenance=provenance,
+            lengths=tuple(lengths),
         )
 
     def save(self, path: Path) -> None:
@@ -111,14 +116,14 @@ class ReferenceOutputs:
             raise ReferenceOutputsError(
                 f"{path}: not reference outputs ({error!r}); {record_again}"
             ) from None
-        if schema not in (1, SCHEMA):
+        if schema not in range(1, SCHEMA + 1):
             raise ReferenceOutputsError(
                 f"{path}: schema {schema}, this code reads {SCHEMA}; {record_again}"
             )
         if stated != digest(body):
             raise ReferenceOutputsError(f"{path}: edited since it was recorded; {record_again}")
         body = {_RENAMED.get(key, key): value for key, value in body.items()}
-        for key in ("label_names", "predictions", "logits"):
+        for key in body.keys() & {"label_names", "predictions", "logits", "lengths"}:
             body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
         return cls(**body)
 

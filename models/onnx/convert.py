@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from common.cache import Artifact, Cache
 from models.architectures import architecture_of
-from models.checkpoints.checkpoint import MAX_TOKENS, Checkpoint
+from models.checkpoints.checkpoint import Checkpoint
 from models.errors import ConvertError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
     inputs = {
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
+        "longest": checkpoint.lengths[-1],
         "onnx": onnx_version,
     }
 
@@ -52,8 +53,8 @@ def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
 def model(checkpoint: Checkpoint) -> onnx.ModelProto:
     """Return a checkpoint as a graph: three int64 tensors (1, length) in, ``logits`` out.
 
-    ``logits`` is float32 (1, classes). The metadata ``max_tokens`` is the longest length that the
-    position table has rows for.
+    ``logits`` is float32 (1, classes). The metadata ``max_tokens`` is the longest length: the
+    position table has rows for no more.
     """
     import numpy as np
     import onnx
@@ -62,7 +63,7 @@ def model(checkpoint: Checkpoint) -> onnx.ModelProto:
     from models.onnx.layers import Layers, Tensor
 
     config, architecture = checkpoint.config, architecture_of(checkpoint.config)
-    longest = min(MAX_TOKENS, checkpoint.positions)
+    longest = checkpoint.lengths[-1]
     weights = checkpoint.weights()
     for name, table in weights.items():
         if name.endswith("position_embeddings.weight"):

@@ -10,20 +10,13 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 from common.cache import Artifact, Cache
-from models.checkpoints.checkpoint import MAX_TOKENS, Checkpoint
+from models.checkpoints.checkpoint import Checkpoint
 from models.errors import ConvertError
 from models.tflite.flatbuffer import MODEL_FILE
 
-LENGTHS = (24, 40, 64, MAX_TOKENS)
-
-
-def lengths(checkpoint: Checkpoint) -> tuple[int, ...]:
-    """Return the tokens of each signature: `LENGTHS`, none beyond the checkpoint's positions."""
-    return tuple(sorted({min(length, checkpoint.positions) for length in LENGTHS}))
-
 
 def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
-    """Return the SavedModel of a checkpoint, a signature ``tokens_N`` for each of its `lengths`.
+    """Return the SavedModel of a checkpoint, a signature ``tokens_N`` for each of its lengths.
 
     Raises:
         ConvertError: TensorFlow is not installed.
@@ -32,7 +25,7 @@ def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
         "weights": checkpoint.weights_sha256,
         "config": json.dumps(checkpoint.config, sort_keys=True),
         "tensorflow": _tensorflow_version(),
-        "lengths": lengths(checkpoint),
+        "lengths": checkpoint.lengths,
     }
 
     def build(folder: Path) -> None:
@@ -40,8 +33,8 @@ def saved_model(checkpoint: Checkpoint, cache: Cache) -> Artifact:
 
         from models.tflite.tf_module import Classifier
 
-        classifier = Classifier(checkpoint, max(lengths(checkpoint)))
-        signatures = {f"tokens_{n}": classifier.signature(n) for n in lengths(checkpoint)}
+        classifier = Classifier(checkpoint, checkpoint.lengths[-1])
+        signatures = {f"tokens_{n}": classifier.signature(n) for n in checkpoint.lengths}
         tf.saved_model.save(classifier, str(folder / "saved_model"), signatures=signatures)
 
     return cache.get_or_build("saved_model", inputs, build, code=[__name__])
@@ -67,7 +60,7 @@ def float32(checkpoint: Checkpoint, cache: Cache) -> Artifact:
     def build(folder: Path) -> None:
         import tensorflow as tf
 
-        keys = [f"tokens_{length}" for length in lengths(checkpoint)]
+        keys = [f"tokens_{length}" for length in checkpoint.lengths]
         print(f"converting {checkpoint.name} for {', '.join(keys)}: about a minute", flush=True)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             str(source.path / "saved_model"), signature_keys=keys

@@ -36,8 +36,6 @@ from models.tflite.quantizer import Rule, quantize, rule
 RECIPE = "mixed.json"  # its name in a checkpoint's folder
 EMBEDDING = "embedding"
 WIDTHS = (8, 4, 2)
-# The search measures with one signature. Nearly all texts fit; longer ones are cut off.
-_LENGTH = 64
 _DENSE = re.compile(r"(?:^|;)([^;]+)/MatMul")
 
 # Returns the logits, float32 (texts, classes), of a model file for texts.
@@ -183,11 +181,15 @@ def _rule(bits: int, operation: str = "*", where: str = ".*") -> Rule:
 def groups(
     source: Path, layer_group: Callable[[str], str]
 ) -> tuple[dict[str, list[str]], dict[str, int]]:
-    """Return by group the names of its dense layers, and how many numbers they hold."""
+    """Return by group the names of its dense layers, and how many numbers they hold.
+
+    A weight that several layers share counts once.
+    """
     model = unpack(source.read_bytes(), source)
     graph = model.subgraphs[0]
     members: dict[str, list[str]] = {EMBEDDING: []}
     numbers: dict[str, int] = {EMBEDDING: 0}
+    counted: set[int] = set()
     for operator in graph.operators:
         kind = operator_name(model.operatorCodes[operator.opcodeIndex])
         if kind not in ("FULLY_CONNECTED", "EMBEDDING_LOOKUP"):
@@ -198,13 +200,18 @@ def groups(
             group = layer_group(name)
             members.setdefault(group, []).append(name)
         table = graph.tensors[operator.inputs[1]]
-        numbers[group] = numbers.get(group, 0) + int(np.prod(table.shape))
+        if table.buffer not in counted:
+            counted.add(table.buffer)
+            numbers[group] = numbers.get(group, 0) + int(np.prod(table.shape))
     return members, numbers
 
 
 def measured_signature(checkpoint: Checkpoint) -> str:
-    """Return the signature that layers are measured with."""
-    return f"tokens_{min(_LENGTH, checkpoint.positions)}"
+    """Return the signature that layers are measured with: the longest but one.
+
+    It holds all but a few texts, and costs half of the longest.
+    """
+    return f"tokens_{checkpoint.lengths[-2:][0]}"
 
 
 @dataclass(frozen=True)

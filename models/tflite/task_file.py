@@ -114,7 +114,7 @@ def _vocabulary(checkpoint: Checkpoint) -> list[str]:
     if kind != "WordPiece":
         raise ExportError(f"{said}, and this is {kind}: judge and ship it with the runtime itself")
     framing, vocabulary = Framing(tokenizer), tokenizer.get_vocab()
-    frame = [tokenizer.id_to_token(n) for n in (*framing.opening, *framing.closing)]
+    frame = [str(tokenizer.id_to_token(n)) for n in (*framing.opening, *framing.closing)]
     if frame != [*_SPECIAL[:2]] or _SPECIAL[2] not in vocabulary:
         raise ExportError(
             f"{said}, and this one frames a text with {', '.join(frame) or 'nothing'}"

@@ -13,7 +13,11 @@ from models.training.recording import record
 
 
 def adjust_logits_for_class_prior(
-    model: Any, tokenizer: Any, splits: Splits, teachers: Sequence[tuple[Any, Any]]
+    model: Any,
+    tokenizer: Any,
+    splits: Splits,
+    teachers: Sequence[tuple[Any, Any]],
+    longest: int,
 ) -> float:
     """Subtract a share of the log of each class's frequency from the classifier's biases.
 
@@ -25,6 +29,7 @@ def adjust_logits_for_class_prior(
         tokenizer: its tokenizer.
         splits: the texts; frequencies are those of the train split.
         teachers: models and their tokenizers.
+        longest: tokens that a text is cut at.
 
     Returns:
         The share.
@@ -36,7 +41,11 @@ def adjust_logits_for_class_prior(
 
     def logits(classifier: Any, its_tokenizer: Any) -> torch.Tensor:
         return torch.tensor(
-            [row for dataset in held_out for row in record(classifier, its_tokenizer, dataset)]
+            [
+                row
+                for dataset in held_out
+                for row in record(classifier, its_tokenizer, dataset, longest)
+            ]
         )
 
     def reached(found: torch.Tensor) -> tuple[float, float]:

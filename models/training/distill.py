@@ -38,6 +38,7 @@ def distill(
     hp: Hyperparameters,
     *,
     student: str | None = None,
+    lengths: Sequence[int] | None = None,
     unlabeled: UnlabeledTexts | None = None,
 ) -> ReferenceOutputs:
     """Train a MobileBERT from nothing but fine-tuned teachers and the train split.
@@ -56,6 +57,8 @@ def distill(
         student: a checkpoint that learned from such a teacher before, to go on from. Evenly spaced
             layers are kept of one with more than ``layers``; one with fewer is deepened
             (`resize_depth`).
+        lengths: tokens of each signature, in ascending order, instead of those that pad least on
+            the train split. Texts are cut at the longest, or at the positions of a teacher.
         unlabeled: further texts, of which the teachers' outputs are learned.
 
     Raises:
@@ -101,10 +104,12 @@ def distill(
         hidden_weight=hp.hidden_weight,
     )
     with checkpointing.locked(out):
-        trainer = make_trainer(model, own, splits, out, hp)
+        lengths = loading.chosen_lengths(learner, own, splits, lengths)
+        longest = min(lengths[-1], *map(loading.positions_of, models))
+        trainer = make_trainer(model, own, splits, out, hp, longest=longest)
         if unlabeled:
             start["unlabeled"] = provenance["unlabeled"] = unlabeled.description
-            more = tokenized(unlabeled.texts, [UNLABELED] * len(unlabeled.texts), own)
+            more = tokenized(unlabeled.texts, [UNLABELED] * len(unlabeled.texts), own, longest)
             trainer.train_dataset = datasets.concatenate_datasets([trainer.train_dataset, more])
         if hp.varied_share:
             table = models[0].get_input_embeddings().weight.detach().cpu()[pieces[0]]
@@ -113,10 +118,10 @@ def distill(
             )
         checkpointing.train(trainer, out, start, hp, splits)
         share = adjust_logits_for_class_prior(
-            learner, own, splits, list(zip(models, tokenizers, strict=True))
+            learner, own, splits, list(zip(models, tokenizers, strict=True)), longest
         )
         provenance["logit adjustment"] = share
-        return save_with_outputs(learner, own, splits, out, provenance)
+        return save_with_outputs(learner, own, splits, out, provenance, lengths=lengths)
 
 
 def _require_order(splits: Splits, names: tuple[str, ...], found: Source) -> None:

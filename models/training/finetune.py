@@ -18,7 +18,9 @@ from models.checkpoints.reference_outputs import ReferenceOutputs
 from models.training import checkpointing, loading
 from models.training.hyperparameters import OF_DISTILLATION, Hyperparameters
 from models.training.recording import provenance_of, save_with_outputs
+from models.training.students import prune_embedding
 from models.training.trainer import make_trainer
+from models.training.vocab_pruning import numbers_in, smaller
 
 
 def finetune(
@@ -27,6 +29,7 @@ def finetune(
     out: Path,
     hp: Hyperparameters,
     *,
+    lengths: Sequence[int] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> ReferenceOutputs:
     """Train a checkpoint's encoder with a classification head on the train split.
@@ -38,7 +41,10 @@ def finetune(
         checkpoint: a folder or a hub id.
         splits: the texts.
         out: the folder to write: a checkpoint and its reference outputs.
-        hp: the hyperparameters.
+        hp: the hyperparameters. With a ``vocabulary``, the checkpoint keeps that many of its pieces
+            (`models.training.vocab_pruning`).
+        lengths: tokens of each signature, in ascending order, instead of those that pad least on
+            the train split. Texts are cut at the longest.
         callbacks: further callbacks of `Trainer`.
 
     Raises:
@@ -59,10 +65,16 @@ def finetune(
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
+    if hp.vocabulary:
+        larger, tokenizer = tokenizer, smaller(tokenizer, splits.train.texts, hp.vocabulary)
+        prune_embedding(model, numbers_in(larger, tokenizer))
     provenance = provenance_of(hp, [found.said], "checkpoint")
     for name in OF_DISTILLATION:
         del provenance["hyperparameters"][name]
     with checkpointing.locked(out):
-        trainer = make_trainer(model, tokenizer, splits, out, hp, callbacks=callbacks)
+        lengths = loading.chosen_lengths(model, tokenizer, splits, lengths)
+        trainer = make_trainer(
+            model, tokenizer, splits, out, hp, longest=lengths[-1], callbacks=callbacks
+        )
         checkpointing.train(trainer, out, {"checkpoint": content(found)}, hp, splits)
-        return save_with_outputs(model, tokenizer, splits, out, provenance)
+        return save_with_outputs(model, tokenizer, splits, out, provenance, lengths=lengths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Those that a fine-tuned checkpoint does not depend on.
-OF_DISTILLATION = ("temperature", "hidden_weight", "varied_share", "layers", "vocabulary")
+OF_DISTILLATION = ("temperature", "hidden_weight", "varied_share", "layers")
 
 
 @dataclass(frozen=True)

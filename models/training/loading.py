@@ -6,7 +6,7 @@ word, and says so in a warning at most.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,8 +19,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from data.dataset import DatasetError
 from data.splits import Splits
 from models.architectures import architecture_of, architectures, positions, with_defaults
+from models.checkpoints import lengths as signature_lengths
 from models.checkpoints import weights
-from models.checkpoints.checkpoint import MAX_TOKENS, class_names, has_head, read_config
+from models.checkpoints.checkpoint import class_names, has_head, read_config
 from models.checkpoints.hub import TOKENIZERS, Source
 from models.errors import CheckpointError
 
@@ -44,8 +45,6 @@ def read_classifier(
     found: Source,
     tokenizer: Any,
     new: tuple[str, ...] = (),
-    *,
-    may_be_short: bool = False,
     **config: Any,
 ) -> Any:
     """Return a checkpoint's classifier in float32.
@@ -54,12 +53,11 @@ def read_classifier(
         found: the checkpoint.
         tokenizer: its tokenizer.
         new: parameters whose names contain one of these may be missing; they begin at random.
-        may_be_short: whether it may have fewer positions than `MAX_TOKENS`.
         config: fields that replace those of its config.json.
 
     Raises:
         CheckpointError: a file is incomplete, a parameter is missing or of another shape, the
-            tokenizer has more words than the embedding, or there are too few positions.
+            tokenizer has more words than the embedding.
     """
     with _reading(found):
         model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -86,19 +84,36 @@ def read_classifier(
             f"{found.said}: its tokenizer has {len(tokenizer)} words, its embedding "
             f"{model.config.vocab_size}; use the tokenizer that it was trained with"
         )
-    if (tokens := longest(model)) < MAX_TOKENS and not may_be_short:
-        raise CheckpointError(
-            f"{found.said}: it has {tokens} positions, and texts are read up to {MAX_TOKENS} "
-            "tokens; take a checkpoint of more"
-        )
     return model
 
 
-def longest(model: Any) -> int:
-    """Return the number of tokens that a text is cut to for this model."""
+def positions_of(model: Any) -> int:
+    """Return the tokens of the longest text that a model reads."""
     settings = with_defaults(model.config.to_dict())
-    known = settings["model_type"] in architectures()
-    return min(MAX_TOKENS, positions(settings)) if known else MAX_TOKENS
+    if settings["model_type"] in architectures():
+        return positions(settings)
+    return settings.get("max_position_embeddings") or max(signature_lengths.DEFAULT)
+
+
+def chosen_lengths(
+    model: Any, tokenizer: Any, splits: Splits, given: Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the lengths that are ``given``, or those that pad least on the train split.
+
+    Raises:
+        CheckpointError: the longest that is given is beyond the model's positions.
+    """
+    most = positions_of(model)
+    if given is None:
+        texts = signature_lengths.sample(splits.train.texts)
+        counts = [len(ids) for ids in tokenizer(texts, truncation=False)["input_ids"]]
+        return signature_lengths.choose(counts, most)
+    if given[-1] > most:
+        raise CheckpointError(
+            f"--lengths ends with {given[-1]} tokens, and {model.config.model_type} of "
+            f"{most} positions reads no more than these: end with {most} or less"
+        )
+    return tuple(given)
 
 
 def is_classifier(found: Source) -> bool:

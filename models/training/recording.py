@@ -30,7 +30,7 @@ from models.training.hyperparameters import Hyperparameters
 
 
 def record(
-    model: Any, tokenizer: Any, dataset: Dataset, *, progress: bool = False
+    model: Any, tokenizer: Any, dataset: Dataset, longest: int, *, progress: bool = False
 ) -> list[list[float]]:
     """Return a model's logits for every text, in order: (texts, classes).
 
@@ -38,6 +38,7 @@ def record(
         model: transformers' classifier.
         tokenizer: its tokenizer.
         dataset: the texts.
+        longest: tokens that a text is cut at.
         progress: whether to show how far it is, on standard error.
     """
     order = sorted(range(len(dataset)), key=lambda i: len(dataset.texts[i]))
@@ -56,7 +57,7 @@ def record(
             tokens = tokenizer(
                 [dataset.texts[i] for i in batch],
                 truncation=True,
-                max_length=loading.longest(model),
+                max_length=longest,
                 padding=True,
                 return_tensors="pt",
             ).to(model.device)
@@ -70,6 +71,7 @@ def record_checkpoint(
     splits: Splits,
     out: Path | None = None,
     label_names: Sequence[str] | None = None,
+    lengths: Sequence[int] | None = None,
 ) -> ReferenceOutputs:
     """Record the reference outputs of a fine-tuned checkpoint, which keeps its provenance.
 
@@ -83,10 +85,13 @@ def record_checkpoint(
         out: a folder for a copy.
         label_names: the classes in the order of the logits, instead of those of config.json. The
             copy's config.json gets them.
+        lengths: tokens of each signature, in ascending order, instead of those that pad least on
+            the train split. Texts are cut at the longest.
 
     Raises:
-        CheckpointError: it cannot be read, has no head or classes without names; or there is no
-            ``out`` and it is a hub id or not laid out as it is judged.
+        CheckpointError: it cannot be read, has no head, classes without names or too few positions
+            for ``lengths``; or there is no ``out`` and it is a hub id or not laid out as it is
+            judged.
         DatasetError: the texts have other classes.
         SaveError: no space left; what was complete is kept.
     """
@@ -110,7 +115,7 @@ def record_checkpoint(
         provenance = {"command": _command()}
     if out is None:
         with saving(found.path):
-            return _record_outputs(found.path, found.name, splits, provenance)
+            return _record_outputs(found.path, found.name, splits, provenance, lengths)
     if found.from_hub:
         provenance["checkpoint"] = found.said
     with replacing(out) as temporary:
@@ -120,21 +125,25 @@ def record_checkpoint(
                     shutil.copyfile(file, temporary / file.name)
         else:
             tokenizer = loading.read_tokenizer(found)
-            model = loading.read_classifier(
-                found, tokenizer, may_be_short=True, **_named(names, int)
-            )
+            model = loading.read_classifier(found, tokenizer, **_named(names, int))
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
         if label_names is not None:
             config = json.loads((temporary / "config.json").read_text()) | _named(names, str)
             (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        return _record_outputs(temporary, out.resolve().name, splits, provenance)
+        return _record_outputs(temporary, out.resolve().name, splits, provenance, lengths)
 
 
 def save_with_outputs(
-    model: Any, tokenizer: Any, splits: Splits, out: Path, provenance: dict[str, Any]
+    model: Any,
+    tokenizer: Any,
+    splits: Splits,
+    out: Path,
+    provenance: dict[str, Any],
+    *,
+    lengths: Sequence[int],
 ) -> ReferenceOutputs:
-    """Write a trained checkpoint, in half precision, and its reference outputs.
+    """Write a trained checkpoint, in half precision, and its reference outputs for ``lengths``.
 
     Raises:
         CheckpointError: a parameter is no finite number of half precision: the training diverged.
@@ -150,7 +159,7 @@ def save_with_outputs(
     with replacing(out) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        return _record_outputs(temporary, out.resolve().name, splits, provenance)
+        return _record_outputs(temporary, out.resolve().name, splits, provenance, lengths)
 
 
 def provenance_of(hp: Hyperparameters, said: Sequence[str], role: str) -> dict[str, Any]:
@@ -177,14 +186,19 @@ def _named(names: Sequence[str], key: type) -> dict[str, Any]:
 
 
 def _record_outputs(
-    folder: Path, name: str, splits: Splits, provenance: dict[str, Any]
+    folder: Path,
+    name: str,
+    splits: Splits,
+    provenance: dict[str, Any],
+    lengths: Sequence[int] | None,
 ) -> ReferenceOutputs:
     """Answer the evaluation texts with the checkpoint as written; write the reference outputs."""
     found = Source(folder, str(folder), from_hub=False)
     names = splits.evaluation.label_names
     tokenizer = loading.read_tokenizer(found)
-    model = loading.read_classifier(found, tokenizer, may_be_short=True, **_named(names, int))
-    logits = record(model, tokenizer, splits.evaluation, progress=True)
+    model = loading.read_classifier(found, tokenizer, **_named(names, int))
+    lengths = loading.chosen_lengths(model, tokenizer, splits, lengths)
+    logits = record(model, tokenizer, splits.evaluation, lengths[-1], progress=True)
     if not all(map(math.isfinite, (x for row in logits for x in row))):
         raise CheckpointError(f"{name}: it answers with what is no number; train it again")
     reference_outputs = ReferenceOutputs.of(
@@ -193,6 +207,7 @@ def _record_outputs(
         parameters=sum(p.numel() for p in model.parameters()),
         dataset=splits.evaluation,
         logits=logits,
+        lengths=lengths,
         provenance={
             **provenance,
             "splits": splits.describe(),
@@ -207,7 +222,8 @@ def _record_outputs(
     found_scores = scores(splits.evaluation, reference_outputs.predictions)
     measured = ", ".join(f"{measure} {x:.1f}%" for measure, x in found_scores.items())
     print(
-        f"{name}: {measured.replace('_', ' ')} on {len(splits.evaluation)} evaluation texts",
+        f"{name}: {measured.replace('_', ' ')} on {len(splits.evaluation)} evaluation texts, for "
+        f"signatures of {', '.join(map(str, lengths))} tokens",
         flush=True,
     )
     return reference_outputs

@@ -12,7 +12,6 @@ from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, Trai
 
 from data.metrics import accuracy, balanced_accuracy
 from data.splits import Splits
-from models.checkpoints.checkpoint import MAX_TOKENS
 from models.training.hyperparameters import Hyperparameters
 
 
@@ -23,6 +22,7 @@ def make_trainer(
     out: Path,
     hp: Hyperparameters,
     *,
+    longest: int,
     callbacks: Sequence[TrainerCallback] = (),
     bfloat16: bool | None = None,
 ) -> Trainer:
@@ -34,6 +34,7 @@ def make_trainer(
         splits: the texts.
         out: the folder below which training checkpoints are written.
         hp: the hyperparameters.
+        longest: tokens that a text is cut at.
         callbacks: further callbacks.
         bfloat16: whether to multiply in bfloat16 (default: where that is fast).
     """
@@ -65,17 +66,23 @@ def make_trainer(
     return Trainer(
         model=model,
         args=args,
-        train_dataset=tokenized(splits.train.texts, splits.train.labels, tokenizer),
-        eval_dataset=tokenized(splits.validation.texts, splits.validation.labels, tokenizer),
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=4),
+        train_dataset=tokenized(splits.train.texts, splits.train.labels, tokenizer, longest),
+        eval_dataset=tokenized(
+            splits.validation.texts, splits.validation.labels, tokenizer, longest
+        ),
+        data_collator=DataCollatorWithPadding(
+            tokenizer, pad_to_multiple_of=4 if longest % 4 == 0 else None
+        ),
         compute_metrics=_metrics,
         callbacks=list(callbacks),
     )
 
 
-def tokenized(texts: Sequence[str], labels: Sequence[int], tokenizer: Any) -> datasets.Dataset:
-    """Return texts and labels as `Trainer` takes them."""
-    encoded = tokenizer(list(texts), truncation=True, max_length=MAX_TOKENS)
+def tokenized(
+    texts: Sequence[str], labels: Sequence[int], tokenizer: Any, longest: int
+) -> datasets.Dataset:
+    """Return texts, cut at ``longest`` tokens, and labels as `Trainer` takes them."""
+    encoded = tokenizer(list(texts), truncation=True, max_length=longest)
     return datasets.Dataset.from_dict(
         {
             "input_ids": encoded["input_ids"],

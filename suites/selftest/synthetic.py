@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,18 @@ def dataset() -> Dataset:
     return Dataset("made up", tuple(texts), tuple(labels), NAMES)
 
 
-def write_dataset(file: Path) -> None:
-    """The same texts as a CSV that `data.readers` reads."""
-    made = dataset()
+def reviews() -> Dataset:
+    """The same with up to 90 more words each: up to some 400 tokens."""
+    made, rng = dataset(), np.random.default_rng(1)
+    counts = rng.integers(5, 90, len(made))
+    more = (" ".join(f"w{n}" for n in rng.integers(0, 10_000, count)) for count in counts)
+    texts = tuple(f"{text} {words}" for text, words in zip(made.texts, more, strict=True))
+    return replace(made, texts=texts)
+
+
+def write_dataset(file: Path, made: Dataset | None = None) -> None:
+    """The texts, by default those of `dataset`, as a CSV that `data.readers` reads."""
+    made = made or dataset()
     rows = [f"{made.texts[i]},{NAMES[made.labels[i]]}" for i in range(len(made))]
     file.write_text("\n".join(["text,label", *rows]) + "\n")
 

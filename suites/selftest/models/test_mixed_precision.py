@@ -15,15 +15,16 @@ import pytest
 from common.cache import Cache
 from data.dataset import Dataset
 from models import modes
-from models.architectures import mobilebert
-from models.checkpoints.checkpoint import Checkpoint
+from models.architectures import architecture_of, mobilebert
+from models.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from models.contents import inspect
 from models.errors import QuantizeError
-from models.tflite import mixed_precision
+from models.tflite import convert, mixed_precision
 from models.tflite.flatbuffer import MODEL_FILE
 from models.tflite.mixed_precision import Budget, Recipe
 from models.tflite.quantizer import quantize
 from models.tflite.transformations import one_signature
+from suites.selftest import synthetic
 
 # By group and bits, how many of 200 predictions change; by itself.
 COSTS = {
@@ -84,7 +85,7 @@ def _search(folder: Path, runtime: FakeRuntime, budget: Budget) -> Recipe:
         name="made up",
         weights_sha256="0" * 64,
         tokenizer=tokenizer,
-        positions=512,
+        lengths=(24, 40, 64, 128),
         config={"model_type": "bert"},
     )
     return mixed_precision.search(
@@ -167,3 +168,31 @@ def test_each_group_gets_its_own_bits(path32: Path, tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="differ in classifier"):
         del bits["classifier"]
         mixed_precision.rules(source, bits, mobilebert.layer_group)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [("xlm-roberta", {}), ("albert", {"embedding_size": 64})]
+)
+def test_tables_of_every_kind_get_few_bits(
+    kind: str, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of words and of positions. A layer that is used twice counts once."""
+    pytest.importorskip("torch", reason="the checkpoint is made with PyTorch")
+    folder, oracle = synthetic.write_checkpoint(tmp_path / kind, kind, **fields)
+    checkpoint, cache = open_checkpoint(str(folder), lengths=(8,)), Cache(tmp_path)
+    words = oracle.get_input_embeddings().weight
+    int4 = inspect(modes.build("int4", checkpoint, cache))
+    assert set(int4.large_weights) == {"int4"}
+    float32 = convert.float32(checkpoint, cache).path / MODEL_FILE
+    layer_group = architecture_of(checkpoint.config).layer_group
+    members, numbers = mixed_precision.groups(float32, layer_group)
+    positions = (8 + (2 if kind == "xlm-roberta" else 0)) * words.shape[1]
+    assert numbers["embedding"] == words.numel() + positions
+    dense = [
+        p for name, p in oracle.named_parameters() if p.ndim == 2 and "embeddings." not in name
+    ]
+    assert sum(numbers.values()) - numbers["embedding"] == sum(p.numel() for p in dense)
+    made = tmp_path / "made.tflite"
+    bits = {**dict.fromkeys(members, 8), "embedding": 2}
+    made.write_bytes(quantize(float32, mixed_precision.rules(float32, bits, layer_group)))
+    assert inspect(made).weight_bytes["int2"] == numbers["embedding"] // 4

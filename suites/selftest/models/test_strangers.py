@@ -18,7 +18,6 @@ from models.checkpoints import weights
 from models.checkpoints.checkpoint import open_checkpoint
 from models.checkpoints.hub import Source
 from models.errors import CheckpointError
-from models.tflite.convert import lengths
 from suites.selftest import synthetic
 
 torch = pytest.importorskip("torch", reason="the oracle is PyTorch; tox -e selftest installs it")
@@ -156,7 +155,7 @@ def test_a_stranger_is_opened_and_answers_like_pytorch(name: str, tmp_path: Path
     checkpoint = open_checkpoint(str(folder), labels)
     assert checkpoint.label_names == synthetic.NAMES
     expected, outputs = [], []
-    classifier = Classifier(checkpoint, max(lengths(checkpoint)))
+    classifier = Classifier(checkpoint, checkpoint.lengths[-1])
     for inputs in _inputs(checkpoint.tokenizer, checkpoint.config["pad_token_id"]):
         outputs.append(classifier(**inputs)["logits"].numpy())
         tensors = {k: torch.tensor(v) for k, v in inputs.items() if k != "token_type_ids"}
@@ -189,7 +188,7 @@ def _inputs(tokenizer: Path, pad: int) -> list[dict[str, np.ndarray]]:
 def test_lengths_end_at_the_positions_of_the_checkpoint(tmp_path: Path) -> None:
     for kind, rows, expected in (("bert", 40, (24, 40)), ("roberta", 52, (24, 40, 50))):
         folder, _ = synthetic.write_checkpoint(tmp_path / kind, kind, max_position_embeddings=rows)
-        assert lengths(open_checkpoint(str(folder))) == expected
+        assert open_checkpoint(str(folder)).lengths == expected
 
 
 @pytest.mark.parametrize(

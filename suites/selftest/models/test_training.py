@@ -287,7 +287,7 @@ def test_logits_are_adjusted_as_far_as_held_out_texts_ask(
     texts and no others, gets it, and no more."""
     uneven, rarity = _uneven(splits)
 
-    def outputs(asked: Any, __: Any, dataset: Dataset) -> list[list[float]]:
+    def outputs(asked: Any, __: Any, dataset: Dataset, longest: int) -> list[list[float]]:
         right = np.eye(3)[list(dataset.labels)]
         if asked == "teacher":
             return right.tolist()
@@ -298,9 +298,8 @@ def test_logits_are_adjusted_as_far_as_held_out_texts_ask(
     model = torch.nn.Module()
     model.classifier = torch.nn.Linear(1, 3)
     before = model.classifier.bias.detach().numpy().copy()
-    assert (
-        class_prior.adjust_logits_for_class_prior(model, None, uneven, [("teacher", None)]) == lacks
-    )
+    teachers = [("teacher", None)]
+    assert class_prior.adjust_logits_for_class_prior(model, None, uneven, teachers, 8) == lacks
     added = model.classifier.bias.detach().numpy() - before
     assert added == pytest.approx(lacks * rarity, abs=1e-5)
 
@@ -328,7 +327,7 @@ def test_the_adjustment_counts_what_it_costs_the_other_classes(
         "blind to the rare": np.eye(3)[[0] * 8],
     }
 
-    def outputs(asked: Any, __: Any, dataset: Dataset) -> list[list[float]]:
+    def outputs(asked: Any, __: Any, dataset: Dataset, longest: int) -> list[list[float]]:
         found = said[asked if isinstance(asked, str) else "student"]
         return (found[:6] if dataset is uneven.validation else found[6:]).tolist()
 
@@ -338,7 +337,7 @@ def test_the_adjustment_counts_what_it_costs_the_other_classes(
     model.classifier = torch.nn.Linear(1, 3)
     assert (
         class_prior.adjust_logits_for_class_prior(
-            model, None, uneven, [(t, None) for t in teachers]
+            model, None, uneven, [(t, None) for t in teachers], 8
         )
         == share
     )
@@ -348,7 +347,8 @@ def test_bfloat16_asks_for_no_gpu(tuned: Path, splits: Splits, tmp_path: Path) -
     found = locate(str(tuned))
     tokenizer = loading.read_tokenizer(found)
     model = loading.read_classifier(found, tokenizer)
-    assert make_trainer(model, tokenizer, splits, tmp_path / "out", HP, bfloat16=True).args.bf16
+    trainer = make_trainer(model, tokenizer, splits, tmp_path / "out", HP, longest=8, bfloat16=True)
+    assert trainer.args.bf16
 
 
 def test_a_teacher_of_other_labels_is_refused(encoder: str, splits: Splits, tmp_path: Path) -> None:
@@ -810,15 +810,32 @@ def test_a_table_padded_for_speed_is_cut_to_the_words(
     assert open_checkpoint(str(tmp_path / "out")).config["vocab_size"] == 73
 
 
-def test_too_few_positions_are_refused_before_training(splits: Splits, tmp_path: Path) -> None:
+def test_texts_are_cut_at_the_positions(splits: Splits, tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
     folder = synthetic.write_bert(tmp_path / "short")
     config = BertConfig.from_pretrained(folder)
-    config.max_position_embeddings = 64
+    config.max_position_embeddings = 10
     BertModel(config).save_pretrained(folder)
-    with pytest.raises(CheckpointError, match="has 64 positions, and texts are read up to 128"):
-        finetune(str(folder), splits, tmp_path / "out", HP)
+    outputs = finetune(str(folder), splits, tmp_path / "out", dataclasses.replace(HP, epochs=0.1))
+    assert outputs.lengths[-1] == 10
+    with pytest.raises(CheckpointError, match="end with 10 or less"):
+        finetune(str(folder), splits, tmp_path / "more", HP, lengths=(8, 16))
+
+
+def test_a_fine_tuned_checkpoint_keeps_the_pieces_it_is_told_to(
+    splits: Splits, tmp_path: Path
+) -> None:
+    folder, _ = synthetic.write_checkpoint(tmp_path / "roberta", "roberta")
+    hp = dataclasses.replace(HP, epochs=0.1, learning_rate=0.0, vocabulary=120)
+    outputs = finetune(str(folder), splits, tmp_path / "out", hp)
+    assert outputs.provenance["hyperparameters"]["vocabulary"] == 120
+    few, all_ = (open_checkpoint(str(path)) for path in (tmp_path / "out", folder))
+    assert few.config["vocab_size"] == 120 < all_.config["vocab_size"]
+    tokenizers = [loading.read_tokenizer(each.source) for each in (few, all_)]
+    numbers = numbers_in(tokenizers[1], tokenizers[0])
+    table = "roberta.embeddings.word_embeddings.weight"
+    assert np.allclose(few.weights()[table], all_.weights()[table][numbers], atol=1e-2)
 
 
 def test_only_a_bert_is_cut() -> None:
