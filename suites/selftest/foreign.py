@@ -21,8 +21,9 @@ def write(
     signature: bool = True,
     softmax: bool = False,
     scale: tuple[float, int] | None = None,
+    longest: bool = False,
 ) -> Path:
-    """Write the shortest signature of a FlatBuffer as a file of its own, and return it.
+    """Write one signature of a FlatBuffer as a file of its own, and return it.
 
     Args:
         path: where to.
@@ -31,10 +32,11 @@ def write(
         signature: whether it has one; else its tensors have the names.
         softmax: whether it answers probabilities.
         scale: of its output as uint8, with the zero point.
+        longest: whether it is the longest signature; else the shortest.
     """
 
     def change(model: Any) -> None:
-        definition = min(
+        definition = (max if longest else min)(
             model.signatureDefs,
             key=lambda each: (
                 model.subgraphs[each.subgraphIndex].tensors[each.inputs[0].tensorIndex].shape[-1]
