@@ -18,6 +18,7 @@ from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
 from reports.recommend import RULE, recommend
+from reports.schema import ReportError
 
 
 def register(subparsers: Any) -> None:
@@ -155,6 +156,8 @@ def _recommend(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     first = options.files[0]
     out = options.out or (first if first.is_dir() else first.parent) / page.NAME
+    if out.suffix != ".html":
+        raise ReportError(f"--out {out}: name a file that ends in .html")
     atomic.write_text(out, page.render([aggregate.read(file) for file in options.files]))
     print(f"page: {out}")
     if options.picture:

@@ -164,6 +164,15 @@ def test_the_command_writes_the_page_beside_the_run(
     assert main(["report", str(run), str(other)]) == 2
 
 
+def test_a_page_without_its_ending_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A browser shows another file as plain text."""
+    assert main(["report", str(run), "--out", str(tmp_path / "page")]) == 2
+    assert "name a file that ends in .html" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
+
+
 def test_without_chromium_a_picture_is_refused(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
