@@ -7,18 +7,20 @@ can be decided (a file is missing or damaged, or two runs cannot be compared).
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common import atomic
 from common.argtypes import number
-from reports import aggregate, metrics, page, pareto, submission, table
+from reports import aggregate, formats, metrics, page, pareto, submission, table
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
 from reports.recommend import RULE, recommend
-from reports.schema import ReportError
+from reports.schema import ReportError, VerdictFile
 
 
 def register(subparsers: Any) -> None:
@@ -44,17 +46,20 @@ def register(subparsers: Any) -> None:
 
     drawn = subparsers.add_parser(
         "report",
-        help="write a run's page, report.html",
+        help="write a run's page, or a file for another tool",
         epilog="example: python fit.py report reports/runs/host",
-        description="Write the page of one or several runs from their verdict files alone.",
+        description="Write the page of one or several runs from their verdict files alone, or a "
+        "file of another format. github prints annotations, and adds to the job summary where "
+        "GITHUB_STEP_SUMMARY names one.",
     )
     drawn.add_argument("files", type=Path, nargs="+", metavar="RUN")
     drawn.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
-        help="default: report.html beside the first verdict file",
+        help="default: beside the first verdict file, named by its format",
     )
+    drawn.add_argument("--format", choices=["html", *formats.FORMATS, "github"], default="html")
     drawn.add_argument("--picture", type=Path, metavar="PNG", help="photograph its top (chromium)")
     drawn.set_defaults(run=_report, environment="board")
 
@@ -154,15 +159,28 @@ def _recommend(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    runs = [aggregate.read(file) for file in options.files]
+    if options.format == "github":
+        return _github(runs)
+    name, render = formats.FORMATS.get(options.format, (page.NAME, page.render))
     first = options.files[0]
-    out = options.out or (first if first.is_dir() else first.parent) / page.NAME
-    if out.suffix != ".html":
-        raise ReportError(f"--out {out}: name a file that ends in .html")
-    atomic.write_text(out, page.render([aggregate.read(file) for file in options.files]))
-    print(f"page: {out}")
+    out = options.out or (first if first.is_dir() else first.parent) / name
+    if out.suffix != Path(name).suffix:
+        raise ReportError(f"--out {out}: name a file that ends in {Path(name).suffix}")
+    atomic.write_text(out, render(runs))
+    print(f"{'page' if name == page.NAME else options.format}: {out}")
     if options.picture:
         page.photograph(out, options.picture)
         print(f"picture: {options.picture}")
+    return 0
+
+
+def _github(runs: Sequence[VerdictFile]) -> int:
+    print(formats.github(runs), end="")
+    if file := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(file).open("a") as out:  # other steps have written there
+            out.write(formats.summary(runs))
+        print(f"summary: {file}")
     return 0
 
 
