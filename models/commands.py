@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.argtypes import lengths, names, number
 from data import readers
-from models.errors import SaveError
+from models.errors import BundleError, SaveError
 from models.training.vocab_pruning import FIRST_WORD
+
+if TYPE_CHECKING:
+    from common.cache import Cache
+    from data.splits import Splits
+    from models.checkpoints.checkpoint import Checkpoint
 
 ZOO = Path(__file__).parent / "zoo"
 CACHE = Path(".cache")
@@ -303,9 +308,26 @@ def _bundle(args: argparse.Namespace) -> int:
         mode: modes.build(mode, candidate, Cache(args.cache_dir), splits.calibration)
         for mode in args.mode or modes.DEFAULT
     }
+    _require_own_weights(candidate, Cache(args.cache_dir), splits, model_files)
     bundle.write(args.out, candidate, args.reference, splits, model_files)
     print(f"bundle of {', '.join(model_files)}: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _require_own_weights(
+    candidate: Checkpoint, cache: Cache, splits: Splits, model_files: Mapping[str, Path]
+) -> None:
+    """Raise BundleError if a file has other weights than the candidate: a board cannot compare."""
+    from models import modes
+    from models.tflite.constants import differences
+
+    made_from = modes.build("float32", candidate, cache, splits.calibration)
+    for mode, path in model_files.items():
+        if path != made_from and (found := differences(path, made_from)[1]):
+            raise BundleError(
+                f"{mode}: {len(found)} constants are not the checkpoint's; {found[0].name}: "
+                f"{found[0].what}: delete {path.parent}, and build it again"
+            )
 
 
 def _export(args: argparse.Namespace) -> int:

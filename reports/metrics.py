@@ -262,6 +262,7 @@ _ROWS = (
     ),
     Metric("mean_logit_error", float, "mean normalized logit error against the checkpoint"),
     Metric("max_logit_error", float, "greatest normalized logit error against the checkpoint"),
+    Metric("probe_error", float, "greatest normalized logit error of the probes"),
     Metric("padding_error", float, "greatest normalized logit error between two lengths"),
     Metric("mean_error_from_host", float, "mean normalized logit error against this machine"),
     Metric("max_error_from_host", float, "greatest normalized logit error against this machine"),

@@ -54,7 +54,7 @@ class Recommendation:
                 return f"{self.device}: nothing was judged, so nothing ships."
             why = "; ".join(self.nearest["reasons"][:1]).rstrip(".")
             return (
-                f"Nothing ships on {self.device}. Nearest is {short(self.nearest)}: "
+                f"Nothing ships on {self.device}. {short(self.nearest)}: "
                 f"{self.nearest['verdict']}{f': {why}' if why else ''}."
             )
         verb = "ship" if self.take["verdict"] == Verdict.SHIPS else "conform"

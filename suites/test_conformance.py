@@ -9,7 +9,7 @@ every model and sample.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations, permutations
 
 import numpy as np
@@ -21,6 +21,8 @@ from data.metrics import Interval, sampled_mean
 from devices import op_support
 from devices.measurement.numerics import label_mismatches, mean_logit_error, normalized_logit_errors
 from fixtures.target import Target
+from models.checkpoints.probes import KINDS, Probe
+from models.tflite.constants import Difference
 from reports.check import Check
 from reports.verdict import Estimate, Inconclusive
 
@@ -30,6 +32,7 @@ MAX_BY_PADDING = 0.05  # likewise; int16x8 has 0.004, the others none
 MAX_MASK = 100.0  # below zero, an int8 has steps of 0.4
 MIN_MASK = 20.0  # a token so far below the others has 2e-9 of their weight
 FEW_LABELS = 6  # so many have 720 orders
+FEW_NAMES = 3  # of pieces, rows or constants, where many fail
 THREAD_SECONDS = 8.0  # with more threads than cores some runtimes take that long for one text
 
 
@@ -47,6 +50,8 @@ def test_runtime_takes_every_operator(target: Target, check: Check) -> None:
 
 def test_outputs_match_the_checkpoint(target: Target, check: Check) -> None:
     """Normalized logit error against the recorded outputs: the mean, and the maximum.
+
+    It is held to what the mode costs this candidate on calibration texts, times a factor.
 
     An emulated board has the time for a few texts, and a few keep a bound or miss it by chance.
     What it adds to the error that this machine has on the same texts is known far better. So the
@@ -72,9 +77,99 @@ def test_outputs_match_the_checkpoint(target: Target, check: Check) -> None:
     most = float(found.max())
     check.metrics(mean_logit_error=mean.value, max_logit_error=most)
     estimate = Estimate(mean.value, "of the spread", f"mean of {of}", mean.lower, mean.upper)
-    check.at_most("mean logit error", estimate, target.promises.mean_logit_error)
+    check.at_most("mean logit error", estimate, target.tolerance.mean)
     estimate = Estimate(most, "of the spread", f"maximum of {len(found)} texts")
-    check.at_most("maximum logit error", estimate, target.promises.max_logit_error)
+    check.at_most("maximum logit error", estimate, target.tolerance.most)
+
+
+def test_probes_match_the_checkpoint(target: Target, check: Check) -> None:
+    """Every piece of the vocabulary, every position, both token types, the tokenizer's edges.
+
+    Texts seldom ask these. The probes are made from the tokenizer, and PyTorch's logits of them are
+    recorded with those of the texts. On an emulated board, and where a sample of the texts is
+    answered, a share of the pieces is asked.
+    """
+    probed = target.probed
+    asked, pieces = len(probed.asked), "{} of {} pieces".format(*probed.pieces)
+    broken = np.flatnonzero(~np.isfinite(probed.logits).all(1))
+    where = _where(target, probed.asked, broken) if len(broken) else f"{asked} probes, {pieces}"
+    check.holds("finite", not len(broken), where)
+    errors = normalized_logit_errors(probed.logits, probed.expected, target.spread).max(1)
+    budget = target.tolerance.most
+    check.metrics(probe_error=float(errors.max()))
+    statistic = f"maximum of {asked} probes, {pieces}"
+    if len(wrong := np.flatnonzero(errors > budget)):
+        statistic += f"; {_where(target, probed.asked, wrong)}"
+    estimate = Estimate(float(errors.max()), "of the spread", statistic)
+    check.at_most("maximum logit error", estimate, budget)
+    if probed.cut is not None:
+        why = "a text of ten thousand characters is answered as its first tokens are"
+        check.holds("cut", probed.cut, why)
+
+
+def _where(target: Target, asked: Sequence[Probe], wrong: np.ndarray) -> str:
+    """Say which piece, position, token type or text it is that fails."""
+    probes = [asked[n] for n in wrong]
+    tokenizer = Tokenizer.from_file(str(target.checkpoint.tokenizer))
+
+    def named(ids: Iterable[int]) -> str:
+        return ", ".join(f"{n} {tokenizer.id_to_token(n)!r}" for n in list(ids)[:FEW_NAMES])
+
+    said = []
+    by_kind = {kind: [p for p in probes if p.asks == kind] for kind in dict.fromkeys(KINDS)}
+    if found := by_kind["piece"]:
+        alone = target.broken_pieces(found[0])
+        said.append(
+            f"piece {named(alone)}"
+            if alone
+            else f"one of {len(found[0].inner)} pieces, among them {named(found[0].inner)}"
+        )
+        if len(found) > 1:
+            said[-1] += f", and others in {len(found) - 1} more probes"
+    if found := by_kind["position"]:
+        tokens = min(len(probe.ids) for probe in found)
+        said.append(f"texts of {tokens} tokens or more: a position up to {tokens - 1}")
+    if by_kind["type"]:
+        said.append("token type 1")
+    if found := by_kind["edge"]:
+        said.append(f"the text {found[0].text!r}")
+    return "; ".join(said)
+
+
+@pytest.mark.only(format="tflite")
+def test_weights_are_the_checkpoints(target: Target, check: Check) -> None:
+    """Each constant is that of the candidate's float32 file, rounded as its mode rounds.
+
+    A row that is not finite, zeroed, moved or scaled otherwise is named, though no text asks it. A
+    tool may fold one constant into another: of a file that was made elsewhere, what is not found is
+    counted and said.
+    """
+    compared = target.weight_differences
+    if compared is None:
+        check.holds("weights", True, "the float32 file itself, or compared when it was bundled")
+        return
+    count, found = compared
+    missing = [each for each in found if each.what == "not found"]
+    other = [each for each in found if each.what != "not found"]
+    said = [f"{_difference(target, each)}" for each in other[:FEW_NAMES]]
+    if len(other) > FEW_NAMES:
+        said.append(f"{len(other) - FEW_NAMES} more")
+    about = f"{count - len(missing)} of {count} constants are compared"
+    check.holds("weights", not other, "; ".join(said) or about)
+    if target.run.binding(target.model_file) is None:
+        names = ", ".join(each.name for each in missing[:FEW_NAMES])
+        check.holds("all are there", not missing, f"not found: {names}" if missing else about)
+
+
+def _difference(target: Target, each: Difference) -> str:
+    """Say what of a constant differs, with the pieces where it is the table of words."""
+    rows = ", ".join(map(str, each.rows[:FEW_NAMES]))
+    if "word_embeddings" in each.name:
+        tokenizer = Tokenizer.from_file(str(target.checkpoint.tokenizer))
+        rows = ", ".join(f"{n} {tokenizer.id_to_token(n)!r}" for n in each.rows[:FEW_NAMES])
+    more = f" and {len(each.rows) - FEW_NAMES} more" if len(each.rows) > FEW_NAMES else ""
+    size = f" by {each.size:.2f}" if each.what == "scaled" else ""
+    return f"{each.name}, row {rows}{more}: {each.what}{size}"
 
 
 def test_outputs_are_finite_and_differ(target: Target, check: Check) -> None:

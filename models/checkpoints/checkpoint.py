@@ -17,6 +17,7 @@ from models.architectures import architecture_of, positions, with_defaults
 from models.checkpoints import hub, weights
 from models.checkpoints import lengths as signature_lengths
 from models.checkpoints.hub import Source, locate
+from models.checkpoints.probes import Probe, probes
 from models.checkpoints.reference_outputs import ReferenceOutputs, digest
 from models.errors import CheckpointError, ReferenceOutputsError
 
@@ -83,6 +84,10 @@ class Checkpoint:
                 f"with {cut}, or record them again: {command} --lengths {lengths}"
             )
         return outputs
+
+    def probes(self) -> list[Probe]:
+        """What asks it what texts seldom do."""
+        return probes(self.tokenizer, self.config, self.positions)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Every parameter that the graph needs, float32, by its name in transformers.

@@ -22,11 +22,13 @@ from data.metrics import scores
 from models.checkpoints import lengths as signature_lengths
 from models.checkpoints import weights
 from models.checkpoints.labels import match_labels
+from models.checkpoints.probes import Probe, checksum
 from models.errors import ReferenceOutputsError
 
-SCHEMA = 3
+SCHEMA = 4
 TOKENIZER = "tokenizer.json"
-# What schema 1 called two fields. Schemas 1 and 2 say no lengths.
+# What schema 1 called two fields. Schemas 1 and 2 say no lengths, and 1 to 3 have no probes.
+_TUPLES = {"label_names", "predictions", "logits", "lengths", "probe_logits"}
 _RENAMED = {"corpus": "dataset", "tweets_sha256": "samples_sha256"}
 
 
@@ -45,6 +47,8 @@ class ReferenceOutputs:
         logits: (texts, classes), float32, as PyTorch computed them.
         provenance: the command, hyperparameters, splits and versions that made it.
         lengths: tokens of each signature that they are held against; texts were cut at the longest.
+        probes_sha256: which probes were asked (`models.checkpoints.probes.checksum`).
+        probe_logits: (probes, classes), as PyTorch computed them.
     """
 
     name: str
@@ -59,6 +63,8 @@ class ReferenceOutputs:
     logits: tuple[tuple[float, ...], ...]
     provenance: dict[str, Any]
     lengths: tuple[int, ...] = signature_lengths.DEFAULT
+    probes_sha256: str = ""
+    probe_logits: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(
@@ -71,9 +77,11 @@ class ReferenceOutputs:
         logits: list[list[float]],
         provenance: dict[str, Any],
         lengths: Sequence[int] = signature_lengths.DEFAULT,
+        probes: Sequence[Probe] = (),
+        probe_logits: Sequence[Sequence[float]] = (),
     ) -> ReferenceOutputs:
         """Make them of ``logits``, one row for each text, and the files of ``checkpoint``."""
-        rows = tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
+        rows = rounded(logits)
         return cls(
             name=name,
             weights_sha256=weights.sha256(checkpoint),
@@ -87,6 +95,8 @@ class ReferenceOutputs:
             logits=rows,
             provenance=provenance,
             lengths=tuple(lengths),
+            probes_sha256=checksum(probes) if probes else "",
+            probe_logits=rounded(probe_logits),
         )
 
     def save(self, path: Path) -> None:
@@ -123,7 +133,7 @@ class ReferenceOutputs:
         if stated != digest(body):
             raise ReferenceOutputsError(f"{path}: edited since it was recorded; {record_again}")
         body = {_RENAMED.get(key, key): value for key, value in body.items()}
-        for key in body.keys() & {"label_names", "predictions", "logits", "lengths"}:
+        for key in body.keys() & _TUPLES:
             body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
         return cls(**body)
 
@@ -165,9 +175,23 @@ class ReferenceOutputs:
         order = match_labels(self.label_names, names)
         if isinstance(order, str):
             raise ReferenceOutputsError(f"reference outputs of {self.name}: {order}")
-        logits = tuple(tuple(row[i] for i in order) for row in self.logits)
+        logits, probe_logits = (
+            tuple(tuple(row[i] for i in order) for row in rows)
+            for rows in (self.logits, self.probe_logits)
+        )
         predictions = tuple(row.index(max(row)) for row in logits)
-        return replace(self, label_names=tuple(names), logits=logits, predictions=predictions)
+        return replace(
+            self,
+            label_names=tuple(names),
+            logits=logits,
+            predictions=predictions,
+            probe_logits=probe_logits,
+        )
+
+    def holds_probes(self, probes: Sequence[Probe]) -> bool:
+        """Return whether the logits of exactly these probes are recorded."""
+        known = len(self.probe_logits) == len(probes)
+        return known and self.probes_sha256 == checksum(probes)
 
     def figures(self, dataset: Dataset) -> dict[str, Any]:
         """Return its name, parameters, bytes and `data.metrics.scores`.
@@ -182,6 +206,11 @@ class ReferenceOutputs:
             "training_checkpoint_bytes": 12 * self.parameters,
             **scores(dataset, self.predictions),
         }
+
+
+def rounded(logits: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
+    """Return logits as they are recorded, to seven digits."""
+    return tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
 
 
 def software_versions(*packages: str) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import shlex
 import shutil
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +20,12 @@ from tqdm import tqdm
 from data.dataset import Dataset
 from data.metrics import scores
 from data.splits import Splits
+from models.architectures import architectures, positions, with_defaults
 from models.checkpoints import model_card
 from models.checkpoints.checkpoint import FILES as JUDGED
-from models.checkpoints.checkpoint import class_names, is_laid_out
+from models.checkpoints.checkpoint import class_names, is_laid_out, read_config
 from models.checkpoints.hub import FILES, Source, locate
+from models.checkpoints.probes import Probe, probes
 from models.checkpoints.reference_outputs import ReferenceOutputs, software_versions
 from models.errors import CheckpointError, ReferenceOutputsError
 from models.training import loading
@@ -64,6 +68,25 @@ def record(
             logits.update(zip(batch, model(**tokens).logits.float().tolist(), strict=True))
             shown.update(len(batch))
     return [logits[i] for i in range(len(dataset))]
+
+
+def record_probes(model: Any, probes: Sequence[Probe]) -> list[list[float]]:
+    """Return a model's logits for every probe, in order: (probes, classes)."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for n, probe in enumerate(probes):
+        by_length[len(probe.ids)].append(n)
+    has_types = "token_type_ids" in inspect.signature(model.forward).parameters
+    logits: dict[int, list[float]] = {}
+    model.eval()
+    with torch.inference_mode():
+        for places in by_length.values():
+            for batch in (places[n : n + 64] for n in range(0, len(places), 64)):
+                asked = {"input_ids": torch.tensor([probes[n].ids for n in batch])}
+                asked["attention_mask"] = torch.ones_like(asked["input_ids"])
+                if has_types:
+                    asked["token_type_ids"] = torch.tensor([probes[n].types for n in batch])
+                logits.update(zip(batch, model(**asked).logits.float().tolist(), strict=True))
+    return [logits[n] for n in range(len(probes))]
 
 
 def record_checkpoint(
@@ -201,6 +224,7 @@ def _record_outputs(
     logits = record(model, tokenizer, splits.evaluation, lengths[-1], progress=True)
     if not all(map(math.isfinite, (x for row in logits for x in row))):
         raise CheckpointError(f"{name}: it answers with what is no number; train it again")
+    asked = _probes(folder)
     reference_outputs = ReferenceOutputs.of(
         folder,
         name=name,
@@ -208,6 +232,8 @@ def _record_outputs(
         dataset=splits.evaluation,
         logits=logits,
         lengths=lengths,
+        probes=asked,
+        probe_logits=record_probes(model, asked),
         provenance={
             **provenance,
             "splits": splits.describe(),
@@ -227,3 +253,11 @@ def _record_outputs(
         flush=True,
     )
     return reference_outputs
+
+
+def _probes(folder: Path) -> list[Probe]:
+    """Return the probes of a checkpoint as it is judged; none if only its outputs can be used."""
+    config = with_defaults(read_config(folder)[0])
+    if config["model_type"] not in architectures():
+        return []
+    return probes(folder / "tokenizer.json", config, positions(config))

@@ -73,7 +73,7 @@ def test_where_nothing_ships_the_nearest_is_named_with_its_reason() -> None:
     one = of(far, near)
     assert one.take is None
     assert one.sentence() == (
-        "Nothing ships on pi4. Nearest is int4 on ai-edge-litert: inconclusive: "
+        "Nothing ships on pi4. int4 on ai-edge-litert: inconclusive: "
         "accuracy: the interval straddles it."
     )
 

@@ -16,6 +16,8 @@ from data.dataset import Dataset
 from devices.boards.board import Board, this_machine
 from devices.client import Outputs
 from fixtures.target import Target, TargetId
+from fixtures.tolerance import Tolerance
+from models.modes import MODES
 from reports.check import Check, new_record
 
 SUITES = Path(__file__).parents[2]
@@ -54,6 +56,9 @@ def planted(
     run = cast(Any, run or SimpleNamespace())
     target = Target(TargetId(board.name, runtime, mode), run)
     values.setdefault("answers_probabilities", False)
+    promised = MODES[mode]
+    most = promised.mean_logit_error, promised.max_logit_error
+    values.setdefault("tolerance", Tolerance(*most, "what the mode promises"))
     sample = values.pop("sample", list(range(len(texts))))
     vars(target).update(
         board=board,
