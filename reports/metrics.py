@@ -363,6 +363,7 @@ _ROWS = (
     ),
     Metric("energy", str, "source of the energy figure", heading="energy by"),
     Metric("runtime_version", str, "version of the runtime", heading="version"),
+    Metric("int8_dot_product", bool, "whether the processor multiplies int8 four at a time"),
     Metric("delegate", str, "delegate that ran the graph", heading="delegate"),
     Metric("guard", str, "sandbox of the privacy check", heading="sandbox"),
 )
