@@ -29,7 +29,6 @@ GROUPS = {
         "recommend",
         "report",
         "paper",
-        "history",
         "compare",
         "gate",
         "baseline",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.dataset import Dataset
-from data.metrics import proportion
+from data.metrics import paired_drop, proportion
 
 # A smaller part says nothing: the bounds of ten texts are fifty points apart.
 LEAST_TEXTS = 20
 MOST_ENTITIES = 20
 BINS = 10
+TIMES = ("first quarter", "second", "third", "last quarter")
 
 _LINK = re.compile(r"https?://|www\.|\bt\.co/", re.I)
 _MENTION = re.compile(r"(?<!\w)@\w")
@@ -90,7 +91,8 @@ def slices(
 
     Returns:
         For each part: `kind`, `name`, `texts`, `accuracy` with `lower` and `upper` (percent,
-        Wilson's one-sided 95% bounds) and `drop` (points against `best`).
+        Wilson's one-sided 95% bounds) and `drop` with `drop_lower` and `drop_upper` (points
+        against `best`, one-sided 95% bounds of a paired bootstrap).
     """
     truth, answers = np.asarray(texts.labels), np.asarray(predictions)
     found = []
@@ -101,10 +103,37 @@ def slices(
         part: dict[str, Any] = {"kind": kind, "name": name, "texts": int(inside.sum())}
         part |= {"accuracy": share.value, "lower": share.lower, "upper": share.upper}
         if best is not None:
-            right = np.asarray(best)[inside] == truth[inside]
-            part["drop"] = 100 * float(right.mean()) - share.value
+            drop = paired_drop(truth[inside], np.asarray(best)[inside], answers[inside])
+            part |= {"drop": drop.value, "drop_lower": drop.lower, "drop_upper": drop.upper}
         found.append(part)
     return sorted(found, key=lambda part: (part["accuracy"], part["kind"], part["name"]))
+
+
+def drift(parts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the slices say of the drop by time and by entity, a sentence each.
+
+    Args:
+        parts: what `slices` returned, with drops.
+    """
+    said = []
+    by_time = {part["name"]: part for part in parts if part["kind"] == "time" and "drop" in part}
+    if {TIMES[0], TIMES[-1]} <= by_time.keys():
+        first, last = by_time[TIMES[0]], by_time[TIMES[-1]]
+        grows = last["drop_lower"] > first["drop_upper"]
+        said.append(
+            f"the drop is {_drop(first)} in the first quarter of the time and {_drop(last)} in the "
+            f"last: {'it grows' if grows else 'no growth is proven'}; later texts were not asked"
+        )
+    of_entities = [part for part in parts if part["kind"] == "entity" and "drop" in part]
+    if of_entities:
+        worst = max(of_entities, key=lambda part: float(part["drop"]))
+        said.append(f"the drop is greatest for the entity {worst['name']}: {_drop(worst)}")
+    return said
+
+
+def _drop(part: Mapping[str, Any]) -> str:
+    low, high = part["drop_lower"], part["drop_upper"]
+    return f"{part['drop']:.1f} points ({low:.1f} to {high:.1f})"
 
 
 def _parts(
@@ -123,7 +152,7 @@ def _parts(
         whens = np.asarray(texts.times)
         cuts = np.quantile(whens, (0.25, 0.5, 0.75))
         place = np.searchsorted(cuts, whens, side="right")
-        for index, name in enumerate(("first quarter", "second", "third", "last quarter")):
+        for index, name in enumerate(TIMES):
             yield "time", name, place == index
     lengths = np.asarray(tokens)
     cuts = sorted({int(cut) for cut in np.quantile(lengths, (0.25, 0.5, 0.75))})

@@ -73,6 +73,19 @@ class Splits:
             described[name] = f"{len(part)} texts ({counts}), sha256 {part.checksum()}"
         return described
 
+    def limits(self) -> list[str]:
+        """Return what the evaluation texts cannot show, a sentence each."""
+        said = []
+        if self.evaluation.times is None:
+            said.append("the texts have no times: whether the drop grows over time is not shown")
+        entities, learned = set(self.evaluation.entities or ()), set(self.train.entities or ())
+        if entities and (shared := len(entities & learned)):
+            said.append(
+                f"{shared} of the {len(entities)} entities of the evaluation texts are in the "
+                "training texts too: what the drop is for a new entity is not shown"
+            )
+        return said
+
     def reordered(self, names: Sequence[str]) -> Splits:
         """Return the same splits with the classes named and ordered as ``names``.
 

@@ -245,6 +245,7 @@ _ROWS = (
         list[Any],
         "accuracy with bounds by class, entity, time, length and content, worst first",
     ),
+    Metric("drift", list[str], "what the slices say of the drop by time and by entity"),
     Metric(
         "texts",
         int,
@@ -279,6 +280,19 @@ _ROWS = (
         "latency_by_length",
         dict[str, Any],
         "end-to-end latency in ms by length in tokens: queries, p10, median, p90, greatest",
+    ),
+    _time(
+        "sustained_p90_ms",
+        "sustained p90",
+        "90th percentile of the end-to-end latency after minutes of load",
+    ),
+    _time(
+        "sustained_ratio", "sustained", "the same over p90 of the short run", "×", format="{:.2f}"
+    ),
+    Metric(
+        "sustained_curve",
+        list[Any],
+        "by minute of load: p90 in ms, temperature in degrees Celsius, frequency in MHz",
     ),
     Metric("health", dict[str, Any], "state of the board before and after it was timed"),
     _time("texts_per_s", "texts", "texts a second, one after the other", "/s", better="higher"),
@@ -363,7 +377,6 @@ _ROWS = (
     ),
     Metric("energy", str, "source of the energy figure", heading="energy by"),
     Metric("runtime_version", str, "version of the runtime", heading="version"),
-    Metric("int8_dot_product", bool, "whether the processor multiplies int8 four at a time"),
     Metric("delegate", str, "delegate that ran the graph", heading="delegate"),
     Metric("guard", str, "sandbox of the privacy check", heading="sandbox"),
 )

@@ -29,7 +29,7 @@ SCHEMA = 2
 REQUIRED = ("footprint", "accuracy", "latency", "memory", "conformance", "privacy")
 
 # These claims are timed or weighed, so their verdicts depend on the processor.
-TIMED_CLAIMS = frozenset({"latency", "memory", "energy"})
+TIMED_CLAIMS = frozenset({"latency", "sustained", "memory", "energy"})
 
 CheckWord = Literal["passes", "conforms", "inconclusive", "fails", "cannot run", "invalid"]
 TargetWord = Literal["ships", "conforms", "inconclusive", "does not ship", "cannot run", "invalid"]
@@ -110,6 +110,7 @@ class RunMetadata(TypedDict, total=False):
     splits: dict[str, str]
     lengths: str  # tokens of the signatures, and what they cost the texts
     notes: list[str]  # what is not judged on a board; what is unusual in a model file
+    limits: list[str]  # what the evaluation texts cannot show of any checkpoint
     caveat: str  # what the texts cannot show of this checkpoint
     accuracy_reference: str
     models: dict[str, ModelInfo]  # by role

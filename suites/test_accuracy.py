@@ -29,7 +29,7 @@ from data.metrics import (
     sampled_accuracy,
     sampled_drop,
 )
-from data.slices import flips, reliability, slices
+from data.slices import drift, flips, reliability, slices
 from devices.measurement.numerics import label_mismatches, mean_logit_error
 from fixtures.target import Target
 from reports.check import Check
@@ -97,11 +97,8 @@ def test_accuracy_drop(target: Target, check: Check) -> None:
     )
     known, best_here = target.recorded, np.array(target.reference.predictions)[target.sample]
     bins, error = reliability(texts.labels, outputs.logits)
-    check.metrics(
-        reliability=bins,
-        calibration_error=error,
-        slices=slices(texts, outputs.predictions, best_here, outputs.tokens, target.unknown_pieces),
-    )
+    parts = slices(texts, outputs.predictions, best_here, outputs.tokens, target.unknown_pieces)
+    check.metrics(reliability=bins, calibration_error=error, slices=parts, drift=drift(parts))
     if known is not None:
         logits = np.array(known.logits, np.float32)[target.sample]
         bins, error = reliability(texts.labels, logits)

@@ -81,7 +81,6 @@ def test_end_to_end_latency(target: Target, check: Check, benchmark: Any) -> Non
         cpu_share=timings.cpu_seconds / timings.wall_seconds,
         runtime_version=measurement.loaded.version,
         delegate=measurement.loaded.delegate,
-        int8_dot_product=target.board.machine.int8_dot_product,
         latency_by_length=_by_length(target, timings.seconds),
         health=measurement.health,
         **measurement.metrics,

@@ -23,6 +23,8 @@ COOL_C = 3.0
 # 16 places up mean "since boot"; they count only if they appear between two snapshots.
 THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 VMSTAT = "/proc/vmstat"
+# Of them, those that its heat sets.
+HEAT = {1, 2, 3}
 _FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
@@ -148,13 +150,22 @@ def verdict(
     *,
     worker_cpu_s: float,
     most_others: float = MOST_OTHERS,
+    heat_is_fault: bool = True,
 ) -> str | None:
-    """Why what was measured between the snapshots is invalid; None if it is valid."""
-    return next(_faults(before, after, worker_cpu_s, most_others), None)
+    """Why what was measured between the snapshots is invalid; None if it is valid.
+
+    `heat_is_fault`: whether being slowed down by its own heat makes a board unfit. Under
+    sustained load that is what is measured.
+    """
+    return next(_faults(before, after, worker_cpu_s, most_others, heat_is_fault), None)
 
 
 def _faults(
-    before: Snapshot, after: Snapshot, worker_cpu_s: float, most_others: float
+    before: Snapshot,
+    after: Snapshot,
+    worker_cpu_s: float,
+    most_others: float,
+    heat_is_fault: bool,
 ) -> Iterator[str]:
     if any(state.is_pi and state.throttled is None for state in (before, after)):
         yield (
@@ -162,12 +173,14 @@ def _faults(
             "for this user (package raspi-utils or libraspberrypi-bin, group video)"
         )
     for bit, name in THROTTLED.items():
+        if bit in HEAT and not heat_is_fault:
+            continue
         now = ((before.throttled or 0) | (after.throttled or 0)) >> bit & 1
         meanwhile = ((after.throttled or 0) & ~(before.throttled or 0)) >> (bit + 16) & 1
         if now or meanwhile:
             yield f"the board was held back ({name}); get_throttled 0x{after.throttled or 0:x}"
     for state in (before, after):
-        if state.cooling:
+        if state.cooling and heat_is_fault:
             yield f"the kernel held the CPU back to cool it (step {state.cooling})"
         if state.governor == SLOW_GOVERNOR:
             yield (

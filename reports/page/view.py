@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports import aggregate, metrics, table, why
+from reports import aggregate, metrics, table
 from reports.metrics import METRICS, MISSING
 from reports.page.explain import explain
 from reports.recommend import RULE, recommend
@@ -72,7 +72,6 @@ def view(runs: Sequence[VerdictFile]) -> dict[str, Any]:
         "answer": table.answer(targets),
         "alternatives": [line for one in advice for line in one.alternatives()],
         "rule": RULE,
-        "why": why.sentences(targets),
         "brief": brief,
         "notes": _notes(runs),
         "matrix": _matrix(cards),
@@ -102,7 +101,10 @@ def _title(runs: Sequence[VerdictFile]) -> str:
 def _notes(runs: Sequence[VerdictFile]) -> list[str]:
     notes = [note for data in runs for note in data["metadata"].get("notes", [])]
     caveats = [data["metadata"].get("caveat") for data in runs]
-    return [*dict.fromkeys(notes), *dict.fromkeys(f"Caveat: {c}" for c in caveats if c)]
+    limits = [limit for data in runs for limit in data["metadata"].get("limits", [])]
+    told = [f"Caveat: {caveat}" for caveat in caveats if caveat]
+    told += [f"Limit: {limit}" for limit in limits]
+    return [*dict.fromkeys(notes), *dict.fromkeys(told)]
 
 
 def _occurs(word: str, targets: Sequence[TargetVerdict]) -> bool:
@@ -131,10 +133,12 @@ def _card(index: int, data: VerdictFile, found: TargetVerdict, brief: bool) -> d
         "records": own,
         "values": values,
         "latency": _latency(values),
+        "sustained": [] if brief else _sustained(values),
         "memory": [] if brief else _memory(values),
         "confusion": None if brief else _confusion(values),
         "reliability": None if brief else _reliability(values),
         "flips": values.get("flips") or [],
+        "drift": values.get("drift", []),
         "slices": _slices(values)[: WORST_SLICES if brief else None],
         "health": _health(values),
         "command": _command(data, target),
@@ -304,6 +308,18 @@ def _latency(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _sustained(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return by window of sustained load what its row shows."""
+    shown = {"minutes": "{:.1f}", "p90_ms": "{:.1f}", "temperature_c": "{:.0f}"}
+    return [
+        {
+            key: MISSING if point.get(key) is None else form.format(point[key])
+            for key, form in {**shown, "frequency_mhz": "{:.0f}"}.items()
+        }
+        for point in values.get("sustained_curve") or ()
+    ]
+
+
 def _memory(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     phases = dict(values.get("memory_by_phase") or {})
     if not phases:
@@ -368,13 +384,21 @@ def _slices(values: Mapping[str, Any]) -> list[dict[str, Any]]:
             **part,
             "accuracy": f"{part['accuracy']:.1f}",
             "bounds": f"{part['lower']:.1f} to {part['upper']:.1f}",
-            "drop": f"{part['drop']:.1f}" if "drop" in part else MISSING,
+            "drop": _drop(part),
             "from": round(part["lower"], 1),
             "wide": round(part["upper"] - part["lower"], 1),
             "at": round(part["accuracy"], 1),
         }
         for part in values.get("slices") or []
     ]
+
+
+def _drop(part: Mapping[str, Any]) -> str:
+    if "drop" not in part:
+        return MISSING
+    if "drop_lower" not in part:  # a file of before 0.3
+        return f"{part['drop']:.1f}"
+    return f"{part['drop']:.1f} ({part['drop_lower']:.1f} to {part['drop_upper']:.1f})"
 
 
 _HEALTH = {
@@ -404,7 +428,7 @@ def _about(data: VerdictFile) -> dict[str, Any]:
     """Return where a run's figures come from: rows of name and value, one level deep."""
     rows = []
     for key, value in data["metadata"].items():
-        if key in ("notes", "caveat"):
+        if key in ("notes", "limits", "caveat"):
             continue
         entries = value.items() if isinstance(value, Mapping) else [("", value)]
         for name, entry in entries:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.dataset import Dataset
-from data.slices import BINS, flips, reliability, slices, softmax
+from data.slices import BINS, drift, flips, reliability, slices, softmax
 
 
 def test_softmax_of_any_size_sums_to_one() -> None:
@@ -74,3 +74,32 @@ def test_periods_are_parts_where_texts_have_times() -> None:
     found = slices(dataset, dataset.labels, None, [3] * 200, [0] * 200)
     times = [part for part in found if part["kind"] == "time"]
     assert [part["texts"] for part in times] == [50] * 4
+
+
+def _over_time(wrong: tuple[int, ...], count: int = 800) -> list[str]:
+    """Return what is said where so many of each quarter's texts are answered wrong."""
+    labels = np.zeros(count, int)
+    predictions = labels.copy()
+    for quarter, number in enumerate(wrong):
+        predictions[quarter * count // 4 :][:number] = 1
+    dataset = Dataset(
+        "made up",
+        ("a",) * count,
+        tuple(labels.tolist()),
+        ("a", "b"),
+        ("old",) * (count // 2) + ("new",) * (count // 2),
+        times=tuple(range(count)),
+    )
+    return drift(slices(dataset, predictions, labels, [3] * count, [0] * count))
+
+
+def test_a_drop_that_grows_over_time_is_said() -> None:
+    time, entity = _over_time((2, 4, 10, 40))
+    assert "is 1.0 points" in time and "20.0 points" in time and "it grows" in time
+    assert entity.startswith("the drop is greatest for the entity new: 12.5 points (")
+    assert "no growth is proven" in _over_time((10, 8, 9, 12))[0]
+
+
+def test_without_times_and_entities_nothing_is_said_of_them() -> None:
+    dataset = Dataset("made up", ("a",) * 100, (0, 1) * 50, ("a", "b"))
+    assert not drift(slices(dataset, dataset.labels, dataset.labels, [3] * 100, [0] * 100))

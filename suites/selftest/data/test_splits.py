@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,16 @@ def test_the_refusal_of_other_classes_says_what_to_type() -> None:
         two.reordered(["positive", "neutral", "negative"])
     with pytest.raises(DatasetError, match=r"option labels=negative=NAME/positive=NAME$"):
         two.reordered(["bad", "good"])
+
+
+def test_what_the_split_does_not_show_is_said() -> None:
+    found = own_splits(parts(train=600, validation=40, test=60))
+    assert found.limits() == [
+        "the texts have no times: whether the drop grows over time is not shown"
+    ]
+    evaluation = replace(found.evaluation, entities=("A", "B") * 30, times=tuple(range(60)))
+    train = replace(found.train, entities=("A",) * len(found.train))
+    assert replace(found, evaluation=evaluation, train=train).limits() == [
+        "1 of the 2 entities of the evaluation texts are in the training texts too: what the drop "
+        "is for a new entity is not shown"
+    ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
-from reports import aggregate, history
+from reports import aggregate
 from suites.selftest.reports.runs import METADATA, record, records
 
 # What a checkpoint may be called: markup, script, and marks that turn the text around.
@@ -44,7 +43,14 @@ FIGURES: dict[str, Any] = {
             "lower": 69.3,
             "upper": 87.6,
             "drop": 2.0,
+            "drop_lower": -1.2,
+            "drop_upper": 5.1,
         }
+    ],
+    "drift": ["the drop is greatest for the entity X: 2.0 points (-1.2 to 5.1)"],
+    "sustained_curve": [
+        {"minutes": 0.3, "p90_ms": 9.0, "temperature_c": 41.0, "frequency_mhz": 1500.0},
+        {"minutes": 10.1, "p90_ms": 13.5, "temperature_c": None, "frequency_mhz": 900.0},
     ],
     "health": {
         "before": {"temperature_c": 41.0, "frequency_mhz": 1500.0, "throttled": 0},
@@ -138,17 +144,3 @@ def many() -> Any:
                         one["metrics"]["slices"] *= 20
                     found.append(one)
     return _run(found)
-
-
-def past() -> list[history.Entry]:
-    """Twenty-four runs of two machines, a step in the time of one, and a hostile name."""
-    entries = []
-    for day in range(24):
-        data: Any = fleet() if day % 2 else every_verdict()
-        data["created"] = f"2026-01-{day + 1:02d}T12:00:00+00:00"
-        data["metadata"] = {**data["metadata"], "checkpoint": HOSTILE}
-        for found in data["targets"]:
-            if "memory_mb" in found["metrics"]:
-                found["metrics"]["memory_mb"] = 170.0 + day % 3 + (40 if day > 11 else 0)
-        entries.append(history.Entry(Path(f"{day}.json"), f"c{day}", data))
-    return entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -21,6 +21,7 @@ from devices.measurement.health import Snapshot
 from devices.measurement.instruction_count import InstructionCount
 from devices.measurement.latency import PRESETS
 from devices.measurement.numerics import label_mismatches, logit_spread, normalized_logit_errors
+from devices.measurement.sustained import sustained_load
 from fixtures.measurement import Energy, Measurement, measure
 from fixtures.target import Target
 from models.contents import Contents
@@ -48,6 +49,7 @@ CLAIMS = {
         "latency",
         "memory",
         "privacy",
+        "sustained",
     )
 }
 ACCURACY, CONFORMANCE, LATENCY = (CLAIMS[name] for name in ("accuracy", "conformance", "latency"))
@@ -266,6 +268,48 @@ def test_a_planted_slow_down_does_not_ship(test: Any, judged: Check) -> None:
         ask(_measurement(1100), fresh_check())
     with pytest.raises(Invalid, match="swapping"):
         ask(_measurement(900, "was swapping"), fresh_check())
+
+
+class Warming:
+    """A worker on a board that gets warm: each window has a time and the firmware's word."""
+
+    def __init__(self, *windows: float, throttled: int = 0) -> None:
+        self._windows, self._throttled, self._measured = windows, throttled, 0
+
+    def measure(self, texts: Sequence[str], **_: Any) -> Timings:
+        seconds = np.full(64, self._windows[self._measured] / 1000)
+        self._measured += 1
+        return Timings(seconds, seconds, 1.0, 1.0, 300.0, 0.1, 0.1)
+
+    def snapshot(self, _: Any) -> Snapshot:
+        """Return recorded sensors of a Raspberry Pi, a second after those before."""
+        n = self._measured
+        bits = self._throttled if n else 0
+        return Snapshot(
+            n, 1.0, n, 2.0 * n, 0, "ondemand", 1800 - 400 * n, 50 + 15 * n, bits, 0, 0, True
+        )
+
+
+def _sustained(minutes: float, worker: Any, check: Check) -> None:
+    found = sustained_load(worker, TEXTS.texts, minutes=minutes, snapshot=worker.snapshot)
+    target = planted(TEXTS, measurement=_measurement(500), sustained=found)
+    CLAIMS["sustained"].test_sustained_latency(target, check)
+
+
+def test_a_board_that_throttles_does_not_ship_for_sustained_load(judged: Check) -> None:
+    _sustained(5, Warming(500, 2000), judged)  # the second window is not reached
+    record = new_record("test")
+    with pytest.raises(Fails, match=r"1100 ms .* after 10\.0 minutes; 2\.20 times .* 500\.0 ms"):
+        _sustained(10, Warming(500, 1100, throttled=0b1110), Check(record))
+    curve = record["metrics"]["sustained_curve"]
+    assert [point["p90_ms"] for point in curve] == [500, 1100]
+    assert [point["temperature_c"] for point in curve] == [65, 80]
+    assert [point["frequency_mhz"] for point in curve] == [1400, 1000]
+
+
+def test_too_little_voltage_under_sustained_load_is_invalid() -> None:
+    with pytest.raises(Invalid, match="under-voltage"):
+        _sustained(10, Warming(500, 1100, throttled=1), fresh_check())
 
 
 def test_dynamic_range_slower_than_half_of_float32_does_not_ship(judged: Check) -> None:
