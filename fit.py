@@ -29,6 +29,7 @@ GROUPS = {
         "recommend",
         "report",
         "paper",
+        "history",
         "compare",
         "gate",
         "baseline",

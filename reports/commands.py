@@ -15,7 +15,7 @@ from typing import Any
 
 from common import atomic
 from common.argtypes import number
-from reports import aggregate, formats, metrics, page, pareto, submission, table
+from reports import aggregate, formats, history, metrics, page, pareto, submission, table, why
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
@@ -62,6 +62,26 @@ def register(subparsers: Any) -> None:
     drawn.add_argument("--format", choices=["html", *formats.FORMATS, "github"], default="html")
     drawn.add_argument("--picture", type=Path, metavar="PNG", help="photograph its top (chromium)")
     drawn.set_defaults(run=_report, environment="board")
+
+    past = subparsers.add_parser(
+        "history",
+        help="keep runs, and show what changed",
+        epilog="example: python fit.py history add reports/runs/host",
+        description="Keep verdict files in a folder, and write a page of all of them: a line for "
+        "each target and metric, with the changes of level.",
+    )
+    past.add_argument("what", choices=["add", "show"])
+    past.add_argument("file", type=Path, nargs="?", metavar="RUN", help="what is added")
+    past.add_argument(
+        "--history",
+        type=Path,
+        default=history.FOLDER,
+        metavar="DIR",
+        help=f"the folder (default: {history.FOLDER})",
+    )
+    past.add_argument("--commit", metavar="SHA", help="what was judged (default: git's HEAD)")
+    past.add_argument("--out", type=Path, metavar="FILE", help="the page (default: in the folder)")
+    past.set_defaults(run=_history, environment="board")
 
     paper = subparsers.add_parser(
         "paper",
@@ -154,7 +174,8 @@ def _show(options: argparse.Namespace) -> int:
 def _recommend(options: argparse.Namespace) -> int:
     for found in recommend(aggregate.read(options.file)["targets"]):
         print(*(table.wrapped(line) for line in found.lines()), sep="\n")
-    print(table.wrapped(RULE))
+    reasons = why.sentences(aggregate.read(options.file)["targets"])
+    print(*(table.wrapped(line) for line in (*reasons, RULE)), sep="\n")
     return 0
 
 
@@ -181,6 +202,22 @@ def _github(runs: Sequence[VerdictFile]) -> int:
         with Path(file).open("a") as out:  # other steps have written there
             out.write(formats.summary(runs))
         print(f"summary: {file}")
+    return 0
+
+
+def _history(options: argparse.Namespace) -> int:
+    if (options.what == "add") != (options.file is not None):
+        raise ReportError("history: `add RUN` adds a run, and `show` shows all of them")
+    if options.what == "add":
+        kept, is_new = history.add(options.file, options.history, options.commit)
+        print(f"{'added' if is_new else 'there already'}: {kept}")
+        return 0
+    entries = history.read(options.history)
+    out = options.out or options.history / history.NAME
+    atomic.write_text(out, history.render(entries))
+    for one in history.series(entries):
+        print(*(table.wrapped(history.sentence(change, one)) for change in one.changes), sep="\n")
+    print(f"{len(entries)} runs; page: {out}")
     return 0
 
 

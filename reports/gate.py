@@ -1,7 +1,7 @@
 """Is a target worse than the baseline? The figures and tolerances are rows of `reports.metrics`.
 
 A baseline holds the verdict of each target, of each claim about it, and its gated metrics. It holds
-no milliseconds: time is compared as the ratio to float32 on the same device and runtime in the same
+no milliseconds: time is compared as p90 over float32's on the same device and runtime in the same
 run, because the machine's speed cancels out there.
 
 On another processor than the baseline's, what is timed or weighed is shown and is no regression:
@@ -34,7 +34,7 @@ from reports.schema import (
 )
 from reports.verdict import Verdict, rank
 
-BASELINE_SCHEMA = 2
+BASELINE_SCHEMA = 3
 # Metadata that a baseline keeps.
 _METADATA = (
     "dataset",
@@ -85,26 +85,10 @@ class Finding:
         return f"{'REGRESSION' if self.regression else 'look'}: {self.text}"
 
 
-def figures(found: TargetVerdict, run: VerdictFile) -> dict[str, Any]:
-    """Return what the gate compares of one target of `run`, by key."""
-    kept = {}
-    for key, metric in metrics.gated().items():
-        value = found["metrics"].get(metric.key)
-        if metric.ratio_key:
-            value = _ratio_to_float32(metric, found, run)
-        if value is not None:
-            kept[key] = value
-    return kept
-
-
-def _ratio_to_float32(metric: Metric, found: TargetVerdict, run: VerdictFile) -> float | None:
-    """Return the metric over that of float32 in the same run; None for float32 itself."""
-    device, runtime, mode = aggregate.key(found["target"])
-    for other in run["targets"]:
-        if mode != "float32" and aggregate.key(other["target"]) == (device, runtime, "float32"):
-            ours, float32 = found["metrics"].get(metric.key), other["metrics"].get(metric.key)
-            return round(ours / float32, 4) if ours and float32 else None
-    return None
+def figures(found: TargetVerdict) -> dict[str, Any]:
+    """Return what the gate compares of one target, by key."""
+    values = found["metrics"]
+    return {key: values[key] for key in metrics.gated() if values.get(key) is not None}
 
 
 def write_baseline(run: VerdictFile, out: Path) -> None:
@@ -123,7 +107,7 @@ def write_baseline(run: VerdictFile, out: Path) -> None:
                 claim: {"verdict": verdict.value, "checks": checks}
                 for claim, (verdict, checks) in _claims(found, run).items()
             },
-            "figures": figures(found, run),
+            "figures": figures(found),
         }
         for found in run["targets"]
     ]
@@ -138,7 +122,7 @@ def write_baseline(run: VerdictFile, out: Path) -> None:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read a baseline of schema 1 or 2.
+    """Read a baseline of schema 1, 2 or 3.
 
     Raises:
         ReportError: it is missing, edited, of another version, without targets or figures, or one
@@ -148,8 +132,8 @@ def read_baseline(path: Path) -> Baseline:
     try:
         if data.get("kind") != "baseline":
             raise ReportError("$.kind: not a baseline; make one with `python fit.py baseline`")
-        if data.get("schema") == 1:
-            check_header(data, 1)
+        if data.get("schema") in (1, 2):
+            check_header(data, data["schema"])
             data = _migrated(data)
         check_header(data, BASELINE_SCHEMA)
         conform(data, Baseline, "$")
@@ -164,7 +148,7 @@ def _migrated(data: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return migration.baseline(data)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ReportError(f"$: no baseline of schema 1: {error!r}") from error
+        raise ReportError(f"$: no baseline of its schema: {error!r}") from error
 
 
 def _check_complete(baseline: Baseline) -> None:
@@ -193,8 +177,7 @@ def _check_target(base: BaselineTarget, path: str) -> None:
     for key, value in base["figures"].items():
         if key not in gated:
             raise ReportError(f"{path}.figures.{key}: {metrics.unknown(key)}")
-        kind = float if gated[key].ratio_key else gated[key].kind
-        conform(value, kind, f"{path}.figures.{key}")
+        conform(value, gated[key].kind, f"{path}.figures.{key}")
     claims = base.get("claims")
     if claims is None:
         return
@@ -231,7 +214,7 @@ def gate(
             continue
         findings += _verdict_findings(ran[name], base, run, same_machine)
         if ran[name]["verdict"] != Verdict.CANNOT_RUN:  # it has no figures
-            ours = figures(ran[name], run)
+            ours = figures(ran[name])
             findings += _figure_findings(name, ours, base, tolerances or {}, same_machine)
     return sorted(findings, key=lambda finding: (not finding.regression, finding.text))
 

@@ -1,4 +1,4 @@
-"""From schema 1 of the verdict file and the baseline to schema 2: other names, the same values."""
+"""From older schemas of the verdict file and the baseline: other names, the same values."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ METRICS = {
     "projected_p90_low_ms": "projected_p90_lower_ms",
     "projected_p90_high_ms": "projected_p90_upper_ms",
 }
+# What schemas 1 and 2 of the baseline called a figure.
+FIGURES = {"time_ratio": "p90_share_of_float32"}
 CLAIMS = {"cost": "instruction_count"}
 CHECK_WORDS = {
     "ships": "passes",
@@ -87,8 +89,8 @@ def _record(old: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sealed(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {**data, "schema": 2, "sha256": checksum({**data, "schema": 2})}
+def _sealed(data: Mapping[str, Any], schema: int) -> dict[str, Any]:
+    return {**data, "schema": schema, "sha256": checksum({**data, "schema": schema})}
 
 
 def verdict_file(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,15 +111,23 @@ def verdict_file(old: Mapping[str, Any]) -> dict[str, Any]:
         }
         for target in new["targets"]
     ]
-    return _sealed(new)
+    return _sealed(new, 2)
 
 
 def baseline(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a baseline of schema 1 as one of schema 2, with a checksum of its own.
+    """Return a baseline of schema 1 or 2 as one of schema 3, with a checksum of its own.
 
     Raises:
-        KeyError, TypeError, AttributeError: `old` is no baseline of schema 1.
+        KeyError, TypeError, AttributeError: `old` is no baseline of its schema.
     """
+    new = _of_schema_2(old) if old["schema"] == 1 else dict(old)
+    new["targets"] = [
+        {**target, "figures": renamed(target["figures"], FIGURES)} for target in new["targets"]
+    ]
+    return _sealed(new, 3)
+
+
+def _of_schema_2(old: Mapping[str, Any]) -> dict[str, Any]:
     new = renamed(old, FILE)
     new["metadata"] = _metadata(new["metadata"])
     new["targets"] = [
@@ -127,5 +137,4 @@ def baseline(old: Mapping[str, Any]) -> dict[str, Any]:
         }
         for target in new["targets"]
     ]
-    names = [" / ".join(target["target"].values()) for target in new["targets"]]
-    return _sealed({**new, "target_names": names})
+    return new | {"target_names": [" / ".join(t["target"].values()) for t in new["targets"]]}

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from reports import aggregate, metrics
+from reports import aggregate, metrics, why
 from reports.metrics import METRICS, MISSING, Metric, Section
 from reports.recommend import recommend
 from reports.schema import Record, TargetVerdict, VerdictFile
@@ -80,9 +80,9 @@ def _terminal_table(targets: Sequence[TargetVerdict]) -> str:
 def _grouped(reasons: Sequence[str]) -> list[str]:
     """Return `reasons` with one line for claims that have the same reason."""
     claims: dict[str, list[str]] = {}
-    for claim, _, why in (reason.partition(": ") for reason in reasons):
-        claims.setdefault(why, []).append(claim)
-    return [f"{', '.join(named)}: {why}" for why, named in claims.items()]
+    for claim, _, reason in (reason.partition(": ") for reason in reasons):
+        claims.setdefault(reason, []).append(claim)
+    return [f"{', '.join(named)}: {reason}" for reason, named in claims.items()]
 
 
 def answer(targets: Sequence[TargetVerdict]) -> list[str]:
@@ -122,6 +122,8 @@ def markdown(data: VerdictFile) -> str:
         for sentence in found["metrics"].get("drift", [])
     ]
     lines += ["## Drop by time and entity", "", *drifts, ""] if drifts else []
+    reasons = why.sentences(data["targets"])
+    lines += ["## Why these figures", "", *(f"- {one}" for one in reasons), ""] if reasons else []
     lines += ["## Verdicts", ""]
     verdicts = [
         [*aggregate.key(found["target"]), found["verdict"], "; ".join(found["reasons"])]

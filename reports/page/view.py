@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports import aggregate, metrics, table
+from reports import aggregate, metrics, table, why
 from reports.metrics import METRICS, MISSING
 from reports.page.explain import explain
 from reports.recommend import RULE, recommend
@@ -72,6 +72,7 @@ def view(runs: Sequence[VerdictFile]) -> dict[str, Any]:
         "answer": table.answer(targets),
         "alternatives": [line for one in advice for line in one.alternatives()],
         "rule": RULE,
+        "why": why.sentences(targets),
         "brief": brief,
         "notes": _notes(runs),
         "matrix": _matrix(cards),

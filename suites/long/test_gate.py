@@ -27,10 +27,18 @@ UNCHANGED, REGRESSION, INVALID = 0, 1, 2
 
 
 def _run(name: str, slow_down: float = 0.0) -> tuple[Path, float | None]:
-    """Time float32 and the mode in a run of its own; return its folder and the ratio of p90."""
+    """Time float32 and the mode in a run of its own; return its folder and the share."""
     folder = OUT / name
     plugin = ["-p", "suites.long.slow_down"] if slow_down else []
-    command = [sys.executable, "-m", "pytest", "-q", *plugin, "-m", "host and (latency or footprint)"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        *plugin,
+        "-m",
+        "host and (latency or footprint)",
+    ]
     options = ["--runtime=ai-edge-litert", "--mode=float32", f"--mode={MODE}"]
     subprocess.run(
         [*command, *options, f"--report-dir={folder}"],
@@ -40,9 +48,8 @@ def _run(name: str, slow_down: float = 0.0) -> tuple[Path, float | None]:
         check=False,  # 1: the other claims were not judged
     )
     targets = json.loads((folder / "verdicts.json").read_text())["targets"]
-    p90 = {each["target"]["mode"]: each["metrics"].get("p90_ms") for each in targets}
-    ours, float32 = p90.get(MODE), p90.get("float32")
-    return folder, ours / float32 if ours and float32 else None
+    shares = {t["target"]["mode"]: t["metrics"].get("p90_share_of_float32") for t in targets}
+    return folder, shares.get(MODE)
 
 
 def _gate(folder: Path, baseline: Path) -> tuple[int, str]:
@@ -53,12 +60,15 @@ def _gate(folder: Path, baseline: Path) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def baseline() -> Path:
-    folder, ratio = _run("baseline")
     file = OUT / "baseline.json"
-    command = [sys.executable, "fit.py", "baseline", str(folder), "--out", str(file)]
-    subprocess.run(command, cwd=ROOT, check=True)
-    _note("baseline", ratio, "")
-    return file
+    for attempt in range(RUNS):  # a run that the suite calls invalid is no baseline
+        folder, ratio = _run(f"baseline-{attempt}")
+        command = [sys.executable, "fit.py", "baseline", str(folder), "--out", str(file)]
+        status = subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
+        _note(f"baseline-{attempt}", ratio, status)
+        if status == 0:
+            return file
+    raise AssertionError(f"{RUNS} runs, and each was disturbed")
 
 
 def _note(name: str, ratio: float | None, status: object) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
-from reports import aggregate
+from reports import aggregate, history
 from suites.selftest.reports.runs import METADATA, record, records
 
 # What a checkpoint may be called: markup, script, and marks that turn the text around.
@@ -144,3 +145,17 @@ def many() -> Any:
                         one["metrics"]["slices"] *= 20
                     found.append(one)
     return _run(found)
+
+
+def past() -> list[history.Entry]:
+    """Twenty-four runs of two machines, a step in the time of one, and a hostile name."""
+    entries = []
+    for day in range(24):
+        data: Any = fleet() if day % 2 else every_verdict()
+        data["created"] = f"2026-01-{day + 1:02d}T12:00:00+00:00"
+        data["metadata"] = {**data["metadata"], "checkpoint": HOSTILE}
+        for found in data["targets"]:
+            if "memory_mb" in found["metrics"]:
+                found["metrics"]["memory_mb"] = 170.0 + day % 3 + (40 if day > 11 else 0)
+        entries.append(history.Entry(Path(f"{day}.json"), f"c{day}", data))
+    return entries

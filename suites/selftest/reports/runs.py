@@ -20,6 +20,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "dynamic_range": {
         "size_bytes": 25_700_000,
         "p90_ms": 60.0,
+        "p90_share_of_float32": 0.6,
         "inference_p90_ms": 58.0,
         "agreement": 99.0,
         "accuracy": 79.6,

@@ -73,8 +73,6 @@ def test_a_value_of_another_type_is_invalid(value: object) -> None:
 
 def test_every_row_has_a_meaning_and_its_own_key() -> None:
     assert all(metric.meaning and key == metric.key for key, metric in METRICS.items())
-    gate_keys = [metric.gate_key for metric in METRICS.values()]
-    assert len(set(gate_keys)) == len(gate_keys)
 
 
 def test_a_metric_with_an_interval_has_rows_for_its_bounds() -> None:

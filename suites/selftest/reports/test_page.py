@@ -68,7 +68,7 @@ def test_every_figure_of_a_target_is_the_verdict_file_s() -> None:
     rows = [row for row in shown.rows if row and row[0] == "negative"]
     assert rows[0][1:] == ["50 91% (-1)", "3 5% (+1)", "2 4%"]
     assert ["24", "80", "4.1", "4.4", "4.9", "9.0", ""] in shown.rows
-    assert ["class: neutral", "50", "80.0", "69.3 to 87.6", "2.0", ""] in shown.rows
+    assert ["class: neutral", "50", "80.0", "69.3 to 87.6", "2.0 (-1.2 to 5.1)", ""] in shown.rows
     assert ["temperature", "41 °C", "55 °C"] in shown.rows
 
 

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from reports import page
+from reports import history, page
 from suites.selftest.reports import pages
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the group browser is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, page.BROWSERS)), None)
-PAGES: dict[str, Callable[[], Any]] = {
-    "every verdict": pages.every_verdict,
-    "fleet": pages.fleet,
-    "failed at once": pages.failed_at_once,
-    "hostile": pages.hostile,
+PAGES: dict[str, Callable[[], str]] = {
+    "every verdict": lambda: page.render([pages.every_verdict()]),
+    "fleet": lambda: page.render([pages.fleet()]),
+    "failed at once": lambda: page.render([pages.failed_at_once()]),
+    "hostile": lambda: page.render([pages.hostile()]),
+    "history": lambda: history.render(pages.past()),
 }
 WIDTHS = (360, 768, 1440)
 
@@ -38,7 +39,7 @@ def browser() -> Iterator[Any]:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_sound_in_a_browser(name: str, browser: Any, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    file.write_text(page.render([PAGES[name]()]), encoding="utf-8")
+    file.write_text(PAGES[name](), encoding="utf-8")
     said: list[str] = []
     fetched: list[str] = []
     for scheme in ("light", "dark"):

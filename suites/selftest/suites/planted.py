@@ -56,6 +56,7 @@ def planted(
     run = cast(Any, run or SimpleNamespace())
     target = Target(TargetId(board.name, runtime, mode), run)
     values.setdefault("answers_probabilities", False)
+    values.setdefault("share_of_float32", None)
     promised = MODES[mode]
     most = promised.mean_logit_error, promised.max_logit_error
     values.setdefault("tolerance", Tolerance(*most, "what the mode promises"))
