@@ -31,6 +31,7 @@ class Dataset:
         times: when each was written, in seconds since 1970 (UTC), where the source says.
         origins: the text that each is marked as a near-duplicate of, by entity and id, or the
             text itself; where the source marks near-duplicates.
+        shareable: whether its texts may be shown in a report.
         met: what its reader met and left out, in texts or files, by name.
     """
 
@@ -42,6 +43,7 @@ class Dataset:
     ids: tuple[str, ...] | None = field(default=None, repr=False)
     times: tuple[int, ...] | None = None
     origins: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
+    shareable: bool = True
     met: dict[str, int] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,8 @@ from data.metrics import paired_drop, proportion
 LEAST_TEXTS = 20
 MOST_ENTITIES = 20
 BINS = 10
+# Of each kind, and characters of one.
+EXAMPLES, LONGEST_EXAMPLE = 20, 280
 TIMES = ("first quarter", "second", "third", "last quarter")
 
 _LINK = re.compile(r"https?://|www\.|\bt\.co/", re.I)
@@ -71,6 +73,38 @@ def flips(before: ArrayLike, after: ArrayLike) -> list[list[float]]:
         for index in range(BINS)
         if (place == index).any()
     ]
+
+
+def examples(texts: Dataset, before: ArrayLike | None, after: ArrayLike) -> list[dict[str, Any]]:
+    """Return texts whose label changed, and wrong ones, the surest predictions first.
+
+    Args:
+        texts: n texts.
+        before, after: logits of shape (n, classes); None: there are none to compare with.
+
+    Returns:
+        `EXAMPLES` at most of each `kind`, "changed" and "wrong": `text`, `label`, `before` if it
+        is known, `predicted`, and `confidence` in percent.
+    """
+    probabilities = softmax(after)
+    labels, predicted = np.asarray(texts.labels), probabilities.argmax(axis=1)
+    kinds = {"wrong": predicted != labels}
+    was = None if before is None else np.asarray(before).argmax(axis=1)
+    if was is not None:
+        kinds = {"changed": predicted != was, **kinds}
+    found = []
+    for kind, chosen in kinds.items():
+        surest = np.argsort(-probabilities.max(axis=1), kind="stable")
+        for n in [int(i) for i in surest if chosen[i]][:EXAMPLES]:
+            one = {"kind": kind, "text": texts.texts[n][:LONGEST_EXAMPLE]}
+            one |= {"label": texts.label_names[labels[n]]}
+            if was is not None:
+                one |= {"before": texts.label_names[was[n]]}
+            confidence = 100 * float(probabilities[n].max())
+            found.append(
+                one | {"predicted": texts.label_names[predicted[n]], "confidence": confidence}
+            )
+    return found
 
 
 def slices(

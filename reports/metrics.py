@@ -237,6 +237,7 @@ _ROWS = (
         list[Any],
         "accuracy with bounds by class, entity, time, length and content, worst first",
     ),
+    Metric("examples", list[Any], "texts whose label changed and the surest errors, if asked for"),
     Metric("drift", list[str], "what the slices say of the drop by time and by entity"),
     Metric(
         "texts",

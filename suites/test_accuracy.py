@@ -29,7 +29,7 @@ from data.metrics import (
     sampled_accuracy,
     sampled_drop,
 )
-from data.slices import drift, flips, reliability, slices
+from data.slices import drift, examples, flips, reliability, slices
 from devices.measurement.numerics import label_mismatches, mean_logit_error
 from fixtures.target import Target
 from reports.check import Check
@@ -107,10 +107,22 @@ def test_accuracy_drop(target: Target, check: Check) -> None:
             float32_calibration_error=error,
             flips=flips(logits, outputs.logits),
         )
+    if target.show_texts:
+        _show_texts(target, check)
     if texts.entities:
         mean = entity_mean(texts.labels, outputs.predictions, texts.entities)
         check.metrics(entity_mean_accuracy=100 * mean)
     _check_drop(check, "accuracy drop", drop)
+
+
+def _show_texts(target: Target, check: Check) -> None:
+    """State texts of the dataset, if it allows that."""
+    if not target.texts.shareable:
+        target.run.note(f"{target.texts.name}: its texts may not be shown: --show-texts shows none")
+        return
+    known = target.recorded
+    logits = None if known is None else np.array(known.logits, np.float32)[target.sample]
+    check.metrics(examples=examples(target.texts, logits, target.outputs.logits))
 
 
 @pytest.mark.only(emulated=False)

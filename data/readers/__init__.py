@@ -67,7 +67,14 @@ def read(spec: str) -> Dataset:
     parts = list(found.values())
     texts = tuple(text for part in parts for text in part.texts)
     labels = tuple(label for part in parts for label in part.labels)
-    return Dataset(parts[0].name, texts, labels, parts[0].label_names, met=parts[0].met)
+    return Dataset(
+        parts[0].name,
+        texts,
+        labels,
+        parts[0].label_names,
+        met=parts[0].met,
+        shareable=all(part.shareable for part in parts),
+    )
 
 
 def parse(spec: str) -> tuple[Reader, Any]:

@@ -94,6 +94,7 @@ def read(options: Options) -> Dataset:
         POLARITY,
         entities=tuple(entity for entity, _ in keys),
         ids=tuple(tweet for _, tweet in keys),
+        shareable=False,
         times=tuple(int(kept[key]["timestamp"]) for key in keys),
         origins=tuple(_origin(key, marks) for key in keys),
         met=dict(met),

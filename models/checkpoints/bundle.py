@@ -123,7 +123,7 @@ def write(
     dataset = splits.evaluation
     checkpoint.reference_outputs().require(dataset, checkpoint.path)
     ReferenceOutputs.load(reference / "reference_outputs.json").require(dataset)
-    columns = ("name", "texts", "labels", "label_names", "entities")
+    columns = ("name", "texts", "labels", "label_names", "entities", "shareable")
     body = {name: value for name, value in asdict(dataset).items() if name in columns}
     scratch = atomic.temporary_name(out)
     try:

@@ -140,6 +140,7 @@ def _card(index: int, data: VerdictFile, found: TargetVerdict, brief: bool) -> d
         "reliability": None if brief else _reliability(values),
         "flips": values.get("flips") or [],
         "drift": values.get("drift", []),
+        "examples": values.get("examples", []),
         "slices": _slices(values)[: WORST_SLICES if brief else None],
         "health": _health(values),
         "command": _command(data, target),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.dataset import Dataset
-from data.slices import BINS, drift, flips, reliability, slices, softmax
+from data.slices import BINS, EXAMPLES, drift, examples, flips, reliability, slices, softmax
 
 
 def test_softmax_of_any_size_sums_to_one() -> None:
@@ -103,3 +103,16 @@ def test_a_drop_that_grows_over_time_is_said() -> None:
 def test_without_times_and_entities_nothing_is_said_of_them() -> None:
     dataset = Dataset("made up", ("a",) * 100, (0, 1) * 50, ("a", "b"))
     assert not drift(slices(dataset, dataset.labels, dataset.labels, [3] * 100, [0] * 100))
+
+
+def test_examples_are_the_texts_that_changed_and_the_surest_errors() -> None:
+    before = np.log([[0.6, 0.4], [0.6, 0.4], [0.1, 0.9]])
+    after = np.log([[0.4, 0.6], [0.7, 0.3], [0.05, 0.95]])
+    texts = Dataset("made up", ("a" * 999, "b", "c"), (0, 0, 0), ("bad", "good"))
+    changed, surest, other = examples(texts, before, after)
+    assert (changed["kind"], changed["before"], changed["predicted"]) == ("changed", "bad", "good")
+    assert changed["text"] == "a" * 280
+    assert (surest["kind"], surest["text"], surest["label"]) == ("wrong", "c", "bad")
+    assert surest["confidence"] == pytest.approx(95) and other["text"][0] == "a"
+    many = Dataset("made up", ("a",) * 99, (0,) * 99, ("bad", "good"))
+    assert len(examples(many, None, np.log([[0.1, 0.9]] * 99))) == EXAMPLES

@@ -121,6 +121,8 @@ def hostile() -> Any:
         if one["claim"] == "footprint":
             one["metrics"] = copy.deepcopy(FIGURES) | {"classes": [HOSTILE, "b", "c"]}
             one["metrics"]["slices"][0]["name"] = HOSTILE
+            said = dict.fromkeys(("kind", "text", "label", "before", "predicted"), HOSTILE)
+            one["metrics"]["examples"] = [{**said, "confidence": 99.0}]
         if one["claim"] == "latency":
             one |= {"measurements": [], "verdict": "cannot run"}
     return _run(found, checkpoint=HOSTILE, dataset=HOSTILE, notes=[HOSTILE], caveat=HOSTILE)

@@ -57,6 +57,7 @@ def planted(
     target = Target(TargetId(board.name, runtime, mode), run)
     values.setdefault("answers_probabilities", False)
     values.setdefault("share_of_float32", None)
+    values.setdefault("show_texts", False)
     promised = MODES[mode]
     most = promised.mean_logit_error, promised.max_logit_error
     values.setdefault("tolerance", Tolerance(*most, "what the mode promises"))

@@ -239,6 +239,29 @@ def test_an_operator_that_the_runtime_does_not_take_cannot_run(runtime: str) -> 
             ask()
 
 
+@pytest.mark.parametrize(("asked", "shareable"), [(False, True), (True, True), (True, False)])
+def test_texts_are_in_the_report_only_if_asked_for_and_allowed(
+    asked: bool, shareable: bool
+) -> None:
+    texts = replace(TEXTS, shareable=shareable)
+    logits = np.eye(3, dtype=np.float32)[LABELS]
+    notes: list[str] = []
+    target = planted(
+        texts,
+        outputs=outputs_of(logits, (10,) * COUNT),
+        recorded=recorded(np.roll(logits, 1, axis=1)),
+        reference=recorded(logits),
+        show_texts=asked,
+        run=SimpleNamespace(note=notes.append),
+    )
+    record = new_record("test")
+    ACCURACY.test_accuracy_drop(target, Check(record))
+    shown = "examples" in record["metrics"]
+    assert shown == (asked and shareable)
+    assert bool(notes) == (asked and not shareable)
+    assert ("text 0" in json.dumps(record)) == shown
+
+
 # Latency
 
 
