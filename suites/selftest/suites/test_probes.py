@@ -30,7 +30,6 @@ from suites.selftest.suites.planted import claim, fresh_check, opens, planted
 # Changes a model; takes its float32 file too.
 Fault = Callable[[Any, Path], None]
 CLAIM = claim("conformance")
-CANDIDATE = "models/zoo/mobilebert-12-8k-brands"
 TARGET = TargetId("host", "ai-edge-litert", "int4")
 PIECE = 4711
 POSITION = 100
@@ -42,18 +41,13 @@ TOLERANCE = tolerance.Tolerance(0.07, 0.6, "what the mode promises")
 
 
 @pytest.fixture(scope="module")
-def small() -> Checkpoint:
-    return open_checkpoint(CANDIDATE)
+def made_from(path32: Path) -> Path:
+    return path32
 
 
 @pytest.fixture(scope="module")
-def made_from(small: Checkpoint, cache: Cache) -> Path:
-    return modes.build("float32", small, cache)
-
-
-@pytest.fixture(scope="module")
-def sound(small: Checkpoint, cache: Cache) -> Path:
-    return modes.build("int4", small, cache)
+def sound(checkpoint: Checkpoint, cache: Cache) -> Path:
+    return modes.build("int4", checkpoint, cache)
 
 
 def _weights(model: Any, made_from: Path, name: str) -> Any:
@@ -159,33 +153,34 @@ def test_a_bundle_of_other_weights_is_not_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    checkpoint: Checkpoint,
 ) -> None:
     """On a board nothing can compare them."""
     faulty = _plant(sound, made_from, tmp_path, _zero_a_head)
     monkeypatch.setattr(modes, "build", lambda mode, *_: made_from if mode == "float32" else faulty)
     out = tmp_path / "candidate.zip"
-    assert main(["bundle", CANDIDATE, "--mode", "int4", "--out", str(out)]) == 2
+    assert main(["bundle", str(checkpoint.path), "--mode", "int4", "--out", str(out)]) == 2
     assert "layer.3.attention.self.value: scaled" in capsys.readouterr().err
     assert not out.exists()
 
 
-def _probed(small: Checkpoint, path: Path, bare_worker: BareWorker, kind: str) -> Any:
+def _probed(checkpoint: Checkpoint, path: Path, bare_worker: BareWorker, kind: str) -> Any:
     """Return a target that a model file answers the probes of a kind for."""
-    known = small.probes()
+    known = checkpoint.probes()
     chosen = [n for n, probe in enumerate(known) if probe.asks == kind and len(probe.ids) <= 128]
     if kind == "piece":
         chosen = [n for n in chosen if PIECE in known[n].inner] + chosen[:3]
     asked = tuple(known[n] for n in chosen)
-    recorded = np.array(small.reference_outputs().probe_logits, np.float32)[chosen]
+    recorded = np.array(checkpoint.reference_outputs().probe_logits, np.float32)[chosen]
     with bare_worker(TARGET) as worker:
-        worker.load(path, small.tokenizer, small.label_names, TARGET.runtime)
+        worker.load(path, checkpoint.tokenizer, checkpoint.label_names, TARGET.runtime)
         logits = worker.classify_ids([probe.ids for probe in asked]).logits
         alone = worker.classify_ids([(2, piece, 3) for piece in asked[0].inner]).logits
-    texts = Dataset("texts", ("a",) * 4, (0,) * 4, small.label_names)
+    texts = Dataset("texts", ("a",) * 4, (0,) * 4, checkpoint.label_names)
     return planted(
         texts,
         "int4",
-        checkpoint=small,
+        checkpoint=checkpoint,
         probed=Probed(asked, logits, recorded, (len(asked), len(known)), None),
         spread=1.94,
         tolerance=TOLERANCE,
@@ -204,31 +199,33 @@ def test_a_fault_that_texts_do_not_ask_is_asked(
     kind: str,
     fault: Fault,
     named: str,
-    small: Checkpoint,
+    checkpoint: Checkpoint,
     sound: Path,
     made_from: Path,
     tmp_path: Path,
     bare_worker: BareWorker,
 ) -> None:
-    CLAIM.test_probes_match_the_checkpoint(_probed(small, sound, bare_worker, kind), fresh_check())
-    faulty = _probed(small, _plant(sound, made_from, tmp_path, fault), bare_worker, kind)
+    CLAIM.test_probes_match_the_checkpoint(
+        _probed(checkpoint, sound, bare_worker, kind), fresh_check()
+    )
+    faulty = _probed(checkpoint, _plant(sound, made_from, tmp_path, fault), bare_worker, kind)
     with pytest.raises(Fails, match=named):
         CLAIM.test_probes_match_the_checkpoint(faulty, fresh_check())
 
 
-def test_the_probes_ask_everything_and_are_the_same_each_time(small: Checkpoint) -> None:
-    known = small.probes()
-    assert checksum(known) == checksum(small.probes())
-    assert small.reference_outputs().holds_probes(known)
+def test_the_probes_ask_everything_and_are_the_same_each_time(checkpoint: Checkpoint) -> None:
+    known = checkpoint.probes()
+    assert checksum(known) == checksum(checkpoint.probes())
+    assert checkpoint.reference_outputs().holds_probes(known)
     asked = {piece for probe in known if probe.asks == "piece" for piece in probe.inner}
-    pad = small.config["pad_token_id"]
-    assert asked == set(range(small.config["vocab_size"])) - {pad}
+    pad = checkpoint.config["pad_token_id"]
+    assert asked == set(range(checkpoint.config["vocab_size"])) - {pad}
     lengths = [len(probe.ids) for probe in known if probe.asks == "position"]
-    assert lengths == [3, *range(8, small.positions + 1, 8)]
+    assert lengths == [3, *range(8, checkpoint.positions + 1, 8)]
     assert {probe.asks for probe in known} == set(KINDS)
     assert all(1 in probe.types for probe in known if probe.asks == "type")
     longest = max(len(probe.ids) for probe in known if probe.asks == "piece")
-    assert longest <= min(small.lengths)
+    assert longest <= min(checkpoint.lengths)
 
 
 def test_byte_pairs_are_framed_by_their_own_tokens(tmp_path: Path) -> None:
@@ -243,10 +240,10 @@ def test_byte_pairs_are_framed_by_their_own_tokens(tmp_path: Path) -> None:
     assert max(len(probe.ids) for probe in known) <= mine.positions
 
 
-def test_without_recorded_probes_the_claim_is_inconclusive(small: Checkpoint) -> None:
-    texts = Dataset("texts", ("a",), (0,), small.label_names)
+def test_without_recorded_probes_the_claim_is_inconclusive(checkpoint: Checkpoint) -> None:
+    texts = Dataset("texts", ("a",), (0,), checkpoint.label_names)
     none: Callable[[list[Probe]], bool] = lambda known: False  # noqa: E731
-    target = planted(texts, checkpoint=small, recorded=SimpleNamespace(holds_probes=none))
+    target = planted(texts, checkpoint=checkpoint, recorded=SimpleNamespace(holds_probes=none))
     with pytest.raises(Inconclusive, match=r"record them again with `python fit.py record"):
         CLAIM.test_probes_match_the_checkpoint(target, fresh_check())
 
