@@ -87,8 +87,9 @@ def _interpreter(runtime: Runtime) -> tuple[str, str]:
                 return found, version
     raise NoRuntimeError(
         f"{runtime.name} has no wheel for a Python newer than {newest[0]}.{newest[1]}; this is "
-        f"{platform.python_version()}, and no working {name} is on PATH: install one "
-        f"(`apt install {name}-venv`, or `uv python install {newest[0]}.{newest[1]}` and link it)"
+        f"{platform.python_version()}, and no working {name} is on PATH: judge without it, or "
+        f"install one (`apt install {name}-venv` on Bookworm; elsewhere `uv python install "
+        f"{newest[0]}.{newest[1]}`, and link it)"
     )
 
 

@@ -51,6 +51,7 @@ class Runtime:
         by_default: whether it is judged if no runtime is named.
         oldest_python, newest_python: the Pythons that its wheels are for; None: any later one.
         oldest_glibc: the glibc that its wheels need.
+        runs_in_32_bits: whether there are wheels for a 32-bit userland on Arm.
         environment: variables that are set before it is imported.
         prepares: whether its file has a function ``prepare``.
         sources: what is sent to a device: module → source text, each after those it imports.
@@ -66,6 +67,7 @@ class Runtime:
     oldest_python: tuple[int, int] = (3, 9)
     newest_python: tuple[int, int] | None = None
     oldest_glibc: tuple[int, int] | None = None
+    runs_in_32_bits: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     prepares: bool
     sources: Mapping[str, str]

@@ -18,6 +18,7 @@ import platform
 import resource
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -588,7 +589,8 @@ def _version(distribution: str) -> str | None:
 def environment(distributions: Sequence[str]) -> dict[str, str]:
     """What an answer depends on besides the files; of these distributions, those that are here."""
     packages = {name: version for name in distributions if (version := _version(name))}
-    return {"machine": platform.machine(), "python": platform.python_version()} | packages
+    own = {"machine": platform.machine(), "python": platform.python_version()}
+    return own | {"bits": str(8 * struct.calcsize("P"))} | packages
 
 
 class RequestHandler:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from models.checkpoints.checkpoint import Checkpoint
 
 ZOO = Path(__file__).parent / "zoo"
+REFERENCE = ZOO / "minilm-brands"
 CACHE = Path(".cache")
 _CHECKPOINT = "a fine-tuned checkpoint: a folder, or a hub id (org/name, org/name@REVISION)"
 
@@ -94,7 +95,7 @@ def _add_bundle(subparsers: Any) -> None:
     parser.add_argument(
         "--reference",
         type=Path,
-        default=ZOO / "minilm-brands",
+        default=REFERENCE,
         metavar="DIR",
         help="the accuracy reference: a folder with its reference_outputs.json",
     )
@@ -149,6 +150,12 @@ def _add_layers(subparsers: Any) -> None:
     parser.add_argument("--mode", type=_mode, default="full_integer", metavar="MODE")
     parser.add_argument(
         "--count", type=number(int, 1), default=16, metavar="N", help="calibration texts to use"
+    )
+    parser.add_argument(
+        "--model-explorer",
+        type=Path,
+        metavar="DIR",
+        help="write both files, and the error of each tensor as an overlay of Model Explorer",
     )
     _add_dataset(parser)
     _add_cache(parser)
@@ -309,7 +316,14 @@ def _bundle(args: argparse.Namespace) -> int:
         for mode in args.mode or modes.DEFAULT
     }
     _require_own_weights(candidate, Cache(args.cache_dir), splits, model_files)
-    bundle.write(args.out, candidate, args.reference, splits, model_files)
+    bundle.write(
+        args.out,
+        candidate,
+        args.reference,
+        splits,
+        model_files,
+        is_default_reference=args.reference.resolve() == REFERENCE.resolve(),
+    )
     print(f"bundle of {', '.join(model_files)}: {args.out}, {args.out.stat().st_size / 1e6:.1f} MB")
     return 0
 
@@ -361,13 +375,23 @@ def _layers(args: argparse.Namespace) -> int:
 
     splits = load_splits(args.dataset)
     checkpoint, cache = open_checkpoint(args.checkpoint), Cache(args.cache_dir)
-    errors = layer_error.of_mode(checkpoint, args.mode, cache, splits.calibration, args.count)
+    errors = layer_error.of_mode(
+        checkpoint,
+        args.mode,
+        cache,
+        splits.calibration,
+        args.count,
+        explorer=args.model_explorer,
+    )
     before = 0.0
     print("| output of | error (% of the signal) | added |\n| --- | ---: | ---: |")
     for where, error in errors.items():
         added = "" if where == "logits" else f"{100 * (error - before):+.2f}"
         print(f"| {where} | {100 * error:.2f} | {added} |")
         before = error
+    if args.model_explorer:
+        for path in sorted(args.model_explorer.iterdir()):
+            print(f"written: {path}")
     return 0
 
 

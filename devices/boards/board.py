@@ -24,7 +24,7 @@ from devices.boards import emulation
 from devices.boards.detection import Machine, detect, reader
 from devices.client import Worker, parse, ssh
 from devices.environments import has_runtime, python_for
-from devices.errors import DeviceError, OutOfMemoryError, WorkerError
+from devices.errors import DeviceError, NoRuntimeError, OutOfMemoryError, WorkerError
 from devices.measurement import energy, health
 from devices.profile import Profile, profile
 from devices.runtimes import RUNTIMES
@@ -106,6 +106,11 @@ class Board:
         """
         if self.fault:
             raise WorkerError(self.fault)
+        if self.machine.bits == 32 and not RUNTIMES[runtime].runs_in_32_bits:
+            raise NoRuntimeError(
+                f"{runtime} has no wheel for a 32-bit userland ({self.machine.architecture} "
+                f"kernel, {self.machine.os}): install a 64-bit image"
+            )
         killed: int | None = None
         try:
             with Worker(self.spec(runtime), name=self.name) as worker:
@@ -246,7 +251,10 @@ def connect(remote: str, runtimes: Sequence[str] = tuple(RUNTIMES)) -> Board:
     for own in dict.fromkeys(map(spec, runtimes)):
         try:
             with Worker(own, deadline_s=START_S, isolate=False) as worker:
-                machine = detect(read=worker.read, architecture=worker.environment()["machine"])
+                about = worker.environment()
+                machine = detect(
+                    read=worker.read, architecture=about["machine"], bits=int(about["bits"])
+                )
                 meter = energy.find(worker.read)
         except WorkerError as error:
             faults.append(error)

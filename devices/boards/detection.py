@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ class Machine:
     """A machine: `device` is a profile's name, "host" when no board was recognised.
 
     `int8_dot_product`: whether its CPU multiplies int8 faster than float32; without it,
-    quantization saves memory but hardly time.
+    quantization saves memory but hardly time. `bits` are those of its Python: a 64-bit kernel may
+    have a 32-bit userland, which few wheels are for.
     """
 
     device: str
@@ -43,12 +45,13 @@ class Machine:
     architecture: str
     os: str
     int8_dot_product: bool = False
+    bits: int = 64
 
     @property
     def description(self) -> str:
         return (
             f"{self.model or self.cpu}, {self.cores} cores ({self.cpu}), {self.memory_mb} MB, "
-            f"{self.architecture}, {self.os}"
+            f"{self.architecture}{'' if self.bits == 64 else ' with a 32-bit userland'}, {self.os}"
         )
 
     @property
@@ -70,11 +73,16 @@ def reader(root: Path = Path("/")) -> Read:
 
 
 def detect(
-    root: Path = Path("/"), *, read: Read | None = None, architecture: str | None = None
+    root: Path = Path("/"),
+    *,
+    read: Read | None = None,
+    architecture: str | None = None,
+    bits: int = 8 * struct.calcsize("P"),
 ) -> Machine:
     """The machine whose files are under `root`, or that `read` reads from (a worker's).
 
-    `architecture`: where it is known already; its file is there since Linux 6.1 only.
+    `architecture`: where it is known already; its file is there since Linux 6.1 only. `bits`: of
+    its Python.
     """
     read = read or reader(root)
     model = (read("/proc/device-tree/model") or "").rstrip("\0\n ")
@@ -87,6 +95,7 @@ def detect(
         memory_mb=_memory_mb(read("/proc/meminfo") or ""),
         architecture=architecture or (read("/proc/sys/kernel/arch") or platform.machine()).strip(),
         os=_os(read("/etc/os-release") or ""),
+        bits=bits,
         int8_dot_product=not _INT8_DOT_PRODUCT.isdisjoint(cpuinfo.split()),
     )
 

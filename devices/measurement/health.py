@@ -22,9 +22,12 @@ COOL_C = 3.0
 # Bits of the firmware's word (Raspberry Pi documentation, "vcgencmd get_throttled"). The same bits
 # 16 places up mean "since boot"; they count only if they appear between two snapshots.
 THROTTLED = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
-VMSTAT = "/proc/vmstat"
 # Of them, those that its heat sets.
 HEAT = {1, 2, 3}
+VMSTAT = "/proc/vmstat"
+_GROUP = (
+    "vcgencmd answers only the group video: type `sudo usermod -aG video $USER`, and log in again"
+)
 _FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
@@ -34,9 +37,9 @@ class Snapshot:
 
     `busy_s` and `total_s` are CPU seconds of all cores since boot, `own_s` those of this process
     (0 if another machine is looked at), `temperature_c` the hottest zone, `frequency_mhz` the
-    slowest core, `is_pi` whether a firmware should tell `throttled`, `cooling` the strongest step
-    of what the kernel cools a CPU by (0: not at all), `on_battery` whether nothing but a battery
-    feeds it, `swapped_pages` in and out since boot.
+    slowest core, `is_pi` whether a firmware should tell `throttled`, `mend` what to type where it
+    does not, `cooling` the strongest step of what the kernel cools a CPU by (0: not at all),
+    `on_battery` whether nothing but a battery feeds it, `swapped_pages` in and out since boot.
     """
 
     time_s: float
@@ -51,6 +54,7 @@ class Snapshot:
     swap_used_mb: float
     swapped_pages: int
     is_pi: bool = False
+    mend: str | None = None
     cooling: int | None = None
     on_battery: bool | None = None
 
@@ -66,6 +70,8 @@ def snapshot(read: Read | None = None, *, run: Run | None = None) -> Snapshot:
     """
     # First: a command takes time of the machine, which is none of what is measured.
     throttled = _throttled(read or reader(), run)
+    is_pi = _is_pi(read or reader())
+    mend = _mend(read or reader(), run) if is_pi and throttled is None else None
     here = read is None
     read = read or reader()
     busy, total = _cpu_seconds(read)
@@ -86,7 +92,8 @@ def snapshot(read: Read | None = None, *, run: Run | None = None) -> Snapshot:
         throttled=throttled,
         swap_used_mb=(meminfo.get("SwapTotal", 0) - meminfo.get("SwapFree", 0)) * 1024 / 1e6,
         swapped_pages=vmstat.get("pswpin", 0) + vmstat.get("pswpout", 0),
-        is_pi=_is_pi(read),
+        is_pi=is_pi,
+        mend=mend,
         cooling=_cooling(read),
         on_battery=_on_battery(read),
     )
@@ -167,11 +174,9 @@ def _faults(
     most_others: float,
     heat_is_fault: bool,
 ) -> Iterator[str]:
-    if any(state.is_pi and state.throttled is None for state in (before, after)):
-        yield (
-            "whether the board was held back cannot be read: `vcgencmd get_throttled` has to work "
-            "for this user (package raspi-utils or libraspberrypi-bin, group video)"
-        )
+    for state in (before, after):
+        if state.is_pi and state.throttled is None:
+            yield f"whether the board was held back cannot be read: {state.mend or _GROUP}"
     for bit, name in THROTTLED.items():
         if bit in HEAT and not heat_is_fault:
             continue
@@ -255,6 +260,17 @@ def _table(text: str | None) -> dict[str, int]:
 
 def _is_pi(read: Read) -> bool:
     return "Raspberry Pi" in (read("/proc/device-tree/model") or "")
+
+
+def _mend(read: Read, run: Run | None) -> str:
+    """Return what lets this user read the firmware's word, a command to type among it."""
+    if run and not run(["sh", "-c", "command -v vcgencmd"]):
+        release = read("/etc/os-release") or ""
+        # Debian's, Ubuntu's and DietPi's sources have the older name; Raspberry Pi OS has both.
+        of_pi = read("/etc/rpi-issue") and "DietPi" not in release and "ubuntu" not in release
+        package = "raspi-utils" if of_pi else "libraspberrypi-bin"
+        return f"vcgencmd is missing: type `sudo apt install {package}`"
+    return _GROUP
 
 
 def _throttled(read: Read, run: Run | None) -> int | None:

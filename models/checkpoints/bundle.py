@@ -1,8 +1,9 @@
 """Bundles: all that a board needs to judge a candidate, in one file.
 
 A ZIP: the FlatBuffers and what is in them, tokenizer, configuration and reference outputs, the
-evaluation texts with their labels, and a manifest that names the SHA-256 of each and carries its
-own. Where it is opened, neither the weights nor the tools that made the FlatBuffers are needed."""
+evaluation texts with their labels, the suite itself, and a manifest that names the SHA-256 of each
+and carries its own. Where it is opened, neither the weights nor the tools that made the FlatBuffers
+are needed. Where it is unpacked, `pytest` finds it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from common import atomic
+from common import atomic, suite
 from common.cache import locked_folder
 from common.checksum import file_sha256
 from data.dataset import Dataset
@@ -113,8 +114,12 @@ def write(
     reference: Path,
     splits: Splits,
     model_files: Mapping[str, Path],
+    *,
+    is_default_reference: bool = False,
 ) -> None:
     """Write the bundle of a candidate and its FlatBuffers, by mode, next to `out`, then rename.
+
+    `is_default_reference`: whether the accuracy reference is the one that this project ships.
 
     Raises:
         ReferenceOutputsError: reference outputs are about other texts, or another checkpoint.
@@ -129,7 +134,10 @@ def write(
     try:
         scratch.mkdir(parents=True)
         (scratch / "texts.json").write_text(json.dumps(body) + "\n")
+        (scratch / suite.REQUIREMENTS).write_text(suite.requirements())
         files = {
+            **suite.files(),
+            suite.REQUIREMENTS: scratch / suite.REQUIREMENTS,
             "texts.json": scratch / "texts.json",
             "reference/reference_outputs.json": reference / "reference_outputs.json",
         }
@@ -150,6 +158,7 @@ def write(
             "splits": splits.describe(),
             "tools": software_versions("ai-edge-quantizer"),
             "modes": list(model_files),
+            "is_default_reference": is_default_reference,
             "files": {name: file_sha256(path) for name, path in files.items()},
             "bytes": {name: path.stat().st_size for name, path in files.items()},
         }
@@ -180,7 +189,11 @@ def open_bundle(file: Path, root: Path) -> Bundle:
             _require_room(file, packed, root)
             folder = root / "bundles" / manifest["sha256"][:24]
             locked_folder(folder, lambda new: packed.extractall(new, manifest["files"]))
-            _verify(file, folder, manifest)
+            try:
+                _verify(file, folder, manifest)
+            except BundleError:
+                shutil.rmtree(folder)  # it is unpacked again the next time
+                raise
     except FileNotFoundError:
         raise BundleError(f"{file}: no such file") from None
     except _DAMAGE as error:
@@ -190,11 +203,46 @@ def open_bundle(file: Path, root: Path) -> Bundle:
     return Bundle(folder, manifest)
 
 
+def open_unpacked(folder: Path) -> Bundle:
+    """Return the bundle that was unpacked into `folder`, verified.
+
+    Raises:
+        BundleError: a file is missing or was edited, or it is of another schema.
+    """
+    file = folder / MANIFEST
+    try:
+        if (size := file.stat().st_size) > MAX_MANIFEST:
+            raise BundleError(f"{file}: {size / 1e6:.0f} MB are no manifest")
+        manifest = _sealed(file, file.read_bytes())
+        _require_modes(file, manifest)
+        _verify(file, folder, manifest)
+    except OSError as error:
+        raise BundleError(f"{file}: {error.strerror or error}") from error
+    return Bundle(folder, manifest)
+
+
 def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
     try:
         if (size := packed.getinfo(MANIFEST).file_size) > MAX_MANIFEST:
             raise BundleError(f"{file}: not a bundle: {MANIFEST} of {size / 1e6:.0f} MB")
-        manifest = json.loads(packed.read(MANIFEST))
+    except KeyError as error:
+        raise BundleError(f"{file}: not a bundle: {error}") from None
+    manifest = _sealed(file, packed.read(MANIFEST))
+    named, present = {MANIFEST, *manifest["files"]}, packed.namelist()
+    if sorted(named) != sorted(present):
+        odd = ", ".join(sorted(named ^ set(present))) or "a file twice"
+        raise BundleError(f"{file}: manifest and files do not agree: {odd}{_AGAIN}")
+    return manifest
+
+
+def _sealed(file: Path, content: bytes) -> dict[str, Any]:
+    """Return a manifest that is whole, with its own checksum.
+
+    Raises:
+        BundleError: it is not.
+    """
+    try:
+        manifest = json.loads(content)
         stated, schema = manifest.pop("sha256"), manifest["schema"]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BundleError(f"{file}: not a bundle: {error!r} in {MANIFEST}") from None
@@ -205,11 +253,17 @@ def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
     for key, kind in _KEYS.items():
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{file}: {MANIFEST} has no {key}, or one of another type{_AGAIN}")
-    named, present = {MANIFEST, *manifest["files"]}, packed.namelist()
-    if sorted(named) != sorted(present):
-        odd = ", ".join(sorted(named ^ set(present))) or "a file twice"
-        raise BundleError(f"{file}: manifest and files do not agree: {odd}{_AGAIN}")
     return {**manifest, "sha256": stated}
+
+
+def _require_modes(file: Path, manifest: Mapping[str, Any]) -> None:
+    for mode in manifest["modes"]:
+        if mode not in MODES:
+            raise BundleError(f"{file}: mode {mode!r} is unknown; there are {', '.join(MODES)}")
+        if f"flatbuffers/{mode}.tflite" not in manifest["files"]:
+            raise BundleError(
+                f"{file}: no flatbuffers/{mode}.tflite, though it names {mode}{_AGAIN}"
+            )
 
 
 def _require_sound(file: Path, packed: zipfile.ZipFile, manifest: Mapping[str, Any]) -> None:
@@ -218,13 +272,7 @@ def _require_sound(file: Path, packed: zipfile.ZipFile, manifest: Mapping[str, A
     Raises:
         BundleError: it names the mode or the file.
     """
-    for mode in manifest["modes"]:
-        if mode not in MODES:
-            raise BundleError(f"{file}: mode {mode!r} is unknown; there are {', '.join(MODES)}")
-        if f"flatbuffers/{mode}.tflite" not in manifest["files"]:
-            raise BundleError(
-                f"{file}: no flatbuffers/{mode}.tflite, though it names {mode}{_AGAIN}"
-            )
+    _require_modes(file, manifest)
     for info in packed.infolist():
         path = PurePosixPath(info.filename)
         outside = path.is_absolute() or ".." in path.parts or "\\" in info.filename
@@ -264,7 +312,6 @@ def _require_room(file: Path, packed: zipfile.ZipFile, root: Path) -> None:
 def _verify(file: Path, folder: Path, manifest: Mapping[str, Any]) -> None:
     for name, stated in manifest["files"].items():
         if not (folder / name).is_file() or file_sha256(folder / name) != stated:
-            shutil.rmtree(folder)
             raise BundleError(f"{file}: {name} is not what was bundled{_AGAIN}")
     bundle = Bundle(folder, manifest)
     try:

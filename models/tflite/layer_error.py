@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common import atomic
 from common.cache import Cache
 from data.dataset import Dataset
 from models.checkpoints.checkpoint import Checkpoint
@@ -27,9 +28,20 @@ _LAYER = re.compile(r"\.layer\.(\d+)\.")
 
 
 def of_mode(
-    checkpoint: Checkpoint, mode: str, cache: Cache, dataset: Dataset, count: int
+    checkpoint: Checkpoint,
+    mode: str,
+    cache: Cache,
+    dataset: Dataset,
+    count: int,
+    *,
+    explorer: Path | None = None,
 ) -> dict[str, float]:
     """Return the `layer_errors` of a mode, on ``count`` calibration texts of up to 64 tokens each.
+
+    Args:
+        checkpoint, mode, cache, dataset: what is built, and what it is calibrated with.
+        count: texts.
+        explorer: a folder for both files and what `write_for_explorer` writes; None: nothing.
 
     Raises:
         QuantizeError, ConvertError: the mode cannot be built.
@@ -46,7 +58,33 @@ def of_mode(
         texts = calibration.sample(dataset).texts
         samples = calibration.samples(read(source).signatures, checkpoint.tokenizer, texts)
         chosen = {key: inputs[:count] for key, inputs in samples.items()}
+        if explorer:
+            write_for_explorer(source, quantized, chosen, explorer, mode)
         return layer_errors(source, quantized, chosen)
+
+
+def write_for_explorer(
+    source: Path, quantized: Path, samples: Samples, folder: Path, mode: str
+) -> None:
+    """Write the error of every tensor as Model Explorer's overlay, and the files it lies over.
+
+    ai-edge-quantizer compares the tensors of both files, each with the errors of all operators
+    before it: by signal-to-noise ratio, and by the median of the difference over the value.
+    """
+    from ai_edge_quantizer import model_validator
+    from ai_edge_quantizer.utils.validation_utils import ValidationErrorMetric as Error
+
+    reference, target = source.read_bytes(), quantized.read_bytes()
+    found = model_validator.compare_model(
+        reference,
+        target,
+        dict(samples),
+        error_metrics=[Error.SNR, Error.MEDIAN_DIFF_RATIO],
+        num_threads=2,
+    )
+    found.save(str(folder), mode)
+    atomic.write_bytes(folder / "float32.tflite", reference)
+    atomic.write_bytes(folder / f"{mode}.tflite", target)
 
 
 def layer_errors(source: Path, quantized: Path, samples: Samples) -> dict[str, float]:

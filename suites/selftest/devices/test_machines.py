@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from devices.boards.board import connect, resolve_boards
+from devices.boards.board import connect, resolve_boards, this_machine
 from devices.boards.detection import detect, reader
 from devices.commands import boards_table
-from devices.errors import DeviceError, WorkerError
+from devices.errors import DeviceError, NoRuntimeError, WorkerError
 from devices.measurement.health import cool_down, out_of_memory_kills, snapshot, verdict
 from devices.profile import FOLDER, profile, profiles
 from fixtures.run import Run
@@ -266,7 +266,53 @@ def test_throttling_is_asked_of_the_firmware_where_no_file_tells(pi: Path) -> No
     for before, after in ((told, mute), (mute, replace(mute, total_s=mute.total_s + 10))):
         found = verdict(before, after, worker_cpu_s=3.8)
         assert found is not None
-        assert "held back cannot be read: `vcgencmd get_throttled` has to work" in found
+        assert "held back cannot be read: vcgencmd is missing: type `sudo apt install" in found
+
+
+@pytest.mark.parametrize(
+    ("files", "has_command", "typed"),
+    [
+        ({"etc/rpi-issue": "Raspberry Pi reference 2025-10-01"}, False, "apt install raspi-utils"),
+        ({"etc/os-release": "ID=ubuntu\n"}, False, "apt install libraspberrypi-bin"),
+        ({"etc/os-release": 'PRETTY_NAME="Debian"\n'}, False, "apt install libraspberrypi-bin"),
+        ({"etc/os-release": "ID=ubuntu\n"}, True, "usermod -aG video $USER"),
+    ],
+    ids=["Raspberry Pi OS", "Ubuntu", "DietPi", "outside group video"],
+)
+def test_where_the_firmware_is_mute_the_command_that_mends_it_is_said(
+    pi: Path, files: dict[str, str], has_command: bool, typed: str
+) -> None:
+    (pi / "sys/devices/platform/soc/soc:firmware/get_throttled").unlink()
+    lay_out(pi, files | {"proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0"})
+    where = "/usr/bin/vcgencmd\n" if has_command else None
+    state = snapshot(reader(pi), run=lambda command: where if command[0] == "sh" else None)
+    found = verdict(state, replace(state, total_s=state.total_s + 10), worker_cpu_s=0)
+    assert found is not None
+    assert f"`sudo {typed}`" in found
+
+
+def test_a_32_bit_userland_is_said_and_ends_only_what_has_no_wheel_for_it(pi: Path) -> None:
+    machine = detect(pi, architecture="aarch64", bits=32)
+    assert "aarch64 with a 32-bit userland" in machine.description
+    assert "userland" not in detect(pi, architecture="aarch64", bits=64).description
+    asked: list[str] = []
+    board = replace(this_machine("host", pi), machine=machine, spec=_asked(asked))
+    with (
+        pytest.raises(NoRuntimeError, match=r"no wheel for a 32-bit userland \(aarch64 kernel"),
+        board.worker("ai-edge-litert"),
+    ):
+        pass
+    with pytest.raises(WorkerError, match="asked"), board.worker("tflite-runtime"):
+        pass
+    assert asked == ["tflite-runtime"]
+
+
+def _asked(names: list[str]) -> Callable[[str], str]:
+    def spec(runtime: str) -> str:
+        names.append(runtime)
+        raise WorkerError("asked")
+
+    return spec
 
 
 @pytest.mark.parametrize(

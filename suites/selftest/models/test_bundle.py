@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from common import suite
 from common.cache import Cache
 from data.splits import Splits
 from devices.boards.board import this_machine
@@ -62,6 +63,9 @@ def file(tmp_path_factory: pytest.TempPathFactory, splits: Splits, cache: Cache)
 def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
     file: Path, tmp_path: Path
 ) -> None:
+    """Unpacked into an empty folder, from where pytest runs: no clone, and no option names it."""
+    folder = tmp_path / "fit"
+    shutil.unpack_archive(file, folder)
     runtime = next(name for name in ("ai-edge-litert", "tflite-runtime") if has_runtime(name))
     run = subprocess.run(
         [
@@ -73,13 +77,11 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
             "no:cacheprovider",
             "-m",
             "host",
-            f"--bundle={file}",
             f"--runtime={runtime}",
             "--preset=smoke",
-            f"--cache-dir={tmp_path / 'cache_dir'}",
             f"--report-dir={tmp_path / 'report'}",
         ],
-        cwd=ROOT,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=600,
@@ -97,7 +99,32 @@ def test_a_board_with_nothing_but_its_group_and_a_runtime_gives_the_verdict(
     assert all("float32" in reason for reason in errors), errors
     assert target["metrics"]["operators"]
     assert target["metrics"]["dtypes"]["weights"].keys() == {"int8"}
-    assert not list((tmp_path / "cache").glob("runtimes/*")), "the running Python has the runtime"
+    assert not list((folder / ".cache").glob("runtimes/*")), "the running Python has the runtime"
+
+
+def test_a_file_of_an_unpacked_bundle_that_was_edited_is_named_and_nothing_is_deleted(
+    file: Path, tmp_path: Path
+) -> None:
+    shutil.unpack_archive(file, tmp_path)
+    assert bundle.open_unpacked(tmp_path).modes == [small_bundle.MODE]
+    edited = tmp_path / "suites/test_accuracy.py"
+    edited.write_text(edited.read_text() + "MAX_DROP_POINTS = 99\n")
+    with pytest.raises(BundleError, match=r"suites/test_accuracy\.py is not what was bundled"):
+        bundle.open_unpacked(tmp_path)
+    assert edited.exists()
+    edited.unlink()
+    with pytest.raises(BundleError, match=r"suites/test_accuracy\.py is not what was bundled"):
+        bundle.open_unpacked(tmp_path)
+
+
+def test_the_suite_of_a_bundle_is_small_and_has_what_it_requires() -> None:
+    files = suite.files()
+    assert sum(path.stat().st_size for path in files.values()) < 2_000_000
+    assert {"conftest.py", "suites/test_privacy.py", "reports/page/report.html.j2"} <= files.keys()
+    assert not [name for name in files if "selftest" in name or "zoo" in name]
+    lines = suite.requirements().splitlines()
+    assert "ai-edge-litert==2.3.0" in lines
+    assert len(lines) == len(set(lines)) and not [line for line in lines if "tensorflow" in line]
 
 
 def test_two_boards_alike_are_both_asked(file: Path, tmp_path: Path) -> None:
