@@ -22,8 +22,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from common import atomic, imports
+from common import atomic, imports, json_file
 from common.checksum import file_sha256
+from common.json_file import JsonError
 
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished"
@@ -171,9 +172,11 @@ def _files(folder: Path) -> Iterator[Path]:
 def _fault(folder: Path) -> str | None:
     """Return what is wrong with an artifact, or None."""
     try:
-        recorded = json.loads((folder / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError) as error:
-        return f"its manifest cannot be read ({error!r})"
+        manifest = json_file.read_object(folder / MANIFEST)
+        json_file.conform(recorded := manifest.get("files"), dict[str, str], "files")
+    except (OSError, JsonError) as error:
+        return f"its manifest cannot be read ({error})"
+    assert recorded is not None
     present = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
     if present.keys() != recorded.keys():
         return f"files {sorted(present)}, manifest {sorted(recorded)}"

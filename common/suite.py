@@ -11,7 +11,14 @@ REQUIREMENTS = "requirements.txt"
 _ROOMS = ("common", "data", "devices", "fixtures", "models", "reports", "suites")
 _TOP = ("conftest.py", "fit.py", "pyproject.toml")
 # What a board does not need: the tests of the suite itself, weights, baselines and reports.
-_LEFT_OUT = ("suites/selftest", "suites/long", "models/zoo", "reports/baselines", "reports/runs")
+_LEFT_OUT = (
+    "suites/selftest",
+    "suites/fuzz",
+    "suites/long",
+    "models/zoo",
+    "reports/baselines",
+    "reports/runs",
+)
 _SUFFIXES = {".py", ".toml", ".json", ".j2"}
 
 

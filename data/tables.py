@@ -14,6 +14,7 @@ import io
 import json
 import re
 import sys
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,7 +86,7 @@ def read_table(
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be opened: {error}") from error
     text = decode(content, path, met, encoding)
     if suffix == ".txt":
@@ -235,7 +236,7 @@ def _json_columns(text: str, path: Path) -> dict[str, list[Any]]:
             rows = json.loads(text)
         except ValueError:
             rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested too deep
         raise DatasetError(
             f"{path}: cannot be read: {error}; JSON lines hold one object a line"
         ) from error
@@ -264,7 +265,8 @@ def _parquet(path: Path) -> Table:
         columns = {name: table.column(name).to_pylist() for name in names}
         features = Features.from_arrow_schema(table.schema)
     except Exception as error:  # pyarrow and datasets raise their own many types
-        raise DatasetError(f"{path}: cannot be read as Parquet: {error}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DatasetError(f"{path}: cannot be read as Parquet: {reason:.300}") from error
     return Table(columns, class_names(features))
 
 

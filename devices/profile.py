@@ -15,6 +15,7 @@ from devices.errors import DeviceError
 
 FOLDER = Path(__file__).parent / "profiles"
 _VERSIONS = ("image.glibc", "image.python")
+_LARGEST = 1e12  # of any number in a profile
 _BRACKET = "tuple[float, float]"
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
@@ -126,7 +127,7 @@ def profile(device: str, folder: Path = FOLDER) -> Profile:
 def _read(path: Path) -> Profile:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits; nested too deep
         raise DeviceError(f"{path}: not a TOML file: {error}") from error
     recognise = {"compatible": []} | _section(path, table, "recognise", {"models", "compatible"})
     for field in ("models", "compatible"):
@@ -184,8 +185,8 @@ def _fields(
         value: Any = table[field]
         if not isinstance(value, _KINDS[kind]) or isinstance(value, bool):
             raise DeviceError(f"{path}: {prefix}{field} must be {kind}, not {value!r}")
-        if isinstance(value, (int, float)) and not value > 0:
-            raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r}")
+        if isinstance(value, (int, float)) and not 0 < value < _LARGEST:
+            raise DeviceError(f"{path}: {prefix}{field} must be above zero, not {value!r:.60}")
         if isinstance(value, list) and not _is_bracket(value):
             raise DeviceError(f"{path}: {prefix}{field} must be [least, most], not {value!r}")
         if prefix + field in _VERSIONS and not re.fullmatch(r"\d+(\.\d+)+", str(value)):
@@ -195,4 +196,4 @@ def _fields(
 
 def _is_bracket(value: Any) -> bool:
     numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value)
-    return numbers and len(value) == 2 and 0 < value[0] <= value[1]
+    return numbers and len(value) == 2 and 0 < value[0] <= value[1] < _LARGEST

@@ -296,9 +296,9 @@ class Classifier:
             found, self.delegate = file.load(module, model_file, threads)
             self.signatures = self._bind(found, len(label_names), binding or {})
         try:
-            # `tokenizers` reports every fault as a bare Exception.
+            # `tokenizers` reports every fault as a bare Exception, or panics: a BaseException.
             self.tokenizer = tokenizers.Tokenizer.from_file(tokenizer)
-        except Exception as error:
+        except BaseException as error:
             raise StageError("load", f"{tokenizer} is no tokenizer.json: {error}") from error
         try:
             self.framing = Framing(self.tokenizer, pad)
@@ -672,7 +672,7 @@ def serve(channel: Any) -> None:
             channel.send({"error": error.stage, "message": str(error)})
         except MemoryError:
             channel.send({"error": "memory", "message": f"{op}: no memory left for Python"})
-        except Exception as error:  # a fault must not look like a dead worker
+        except BaseException as error:  # a fault must not look like a dead worker, nor a panic
             channel.send({"error": "worker", "message": f"{op}: {type(error).__name__}: {error}"})
 
 

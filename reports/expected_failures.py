@@ -69,7 +69,7 @@ def read(path: Path) -> tuple[str | None, list[ExpectedFailure]]:
         return None, []
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportError(f"{path}: {error}") from error
     if unknown := sorted(data.keys() - {"failure", "candidate"}):
         raise ReportError(f"{path}: {unknown[0]}: only candidate and [[failure]] entries are known")

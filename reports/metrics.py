@@ -379,9 +379,9 @@ METRICS: dict[str, Metric] = {metric.key: metric for metric in _ROWS}
 
 def unknown(key: str) -> str:
     """Return the sentence for a key that is no row of `METRICS`."""
-    near = difflib.get_close_matches(key, METRICS, n=1)
+    near = difflib.get_close_matches(key[:60], METRICS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{key!r} is not a metric: {hint}A new metric is a row of reports/metrics.py"
+    return f"{key!r:.60} is not a metric: {hint}A new metric is a row of reports/metrics.py"
 
 
 def bounds(metric: Metric, values: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -130,14 +130,16 @@ def read(path: Path) -> list[Line]:
     kinds = {
         field.name: {"int": int, "float": float}.get(str(field.type), str) for field in fields(Line)
     }
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
         if tuple(rows.fieldnames or ()) != tuple(kinds):
             raise ReportError(f"{path}: its columns are not {', '.join(kinds)}")
-        try:
-            return [Line(**{n: kinds[n](v) for n, v in row.items()}) for row in rows]
-        except (TypeError, KeyError, ValueError) as error:
-            raise ReportError(f"{path}, line {rows.line_num}: {error}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ReportError(f"{path}: no CSV file in UTF-8: {error}") from None
+    try:
+        return [Line(**{n: kinds[n](v) for n, v in row.items()}) for row in rows]
+    except (TypeError, KeyError, ValueError, csv.Error) as error:
+        raise ReportError(f"{path}, line {rows.line_num}: {error}") from None
 
 
 def to_csv(lines: Sequence[Line]) -> str:

@@ -6,21 +6,13 @@ finite is null. `reports.migration` turns a file of schema 1 into one of schema 
 
 import hashlib
 import json
-import types
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import (
-    Any,
-    Literal,
-    Required,
-    TypedDict,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Literal, Required, TypedDict
 
+from common import json_file
+from common.json_file import JsonError
 from reports import metrics
 
 SCHEMA = 2
@@ -188,7 +180,7 @@ def check_metrics(values: Mapping[str, Any], path: str) -> None:
     """
     for key, value in values.items():
         if key not in metrics.METRICS:
-            raise ReportError(f"{path}.{key}: {metrics.unknown(key)}")
+            raise ReportError(f"{path}.{key:.60}: {metrics.unknown(key)}")
         conform(value, metrics.METRICS[key].kind, f"{path}.{key}")
 
 
@@ -208,48 +200,15 @@ def check_header(data: Mapping[str, Any], schema: int = SCHEMA) -> None:
 
 
 def conform(value: object, kind: Any, path: str) -> None:
-    """Hold `value` to the annotation `kind`.
-
-    Plain types, Any, Literal, list, dict, a TypedDict, and `| None` after any of these are known.
+    """Hold `value` to the annotation `kind` (`common.json_file.conform`).
 
     Raises:
         ReportError: it is of another type; the message has the path within `value`.
     """
-    origin, arguments = get_origin(kind), get_args(kind)
-    if kind is Any or (value is None and type(None) in arguments):
-        return
-    if origin is types.UnionType:
-        conform(value, arguments[0], path)
-    elif origin is Literal:
-        if value not in arguments:
-            raise _wrong(value, " or ".join(map(repr, arguments)), path)
-    elif not _is_plain(value, origin or (dict if is_typeddict(kind) else kind)):
-        raise _wrong(value, "an object" if is_typeddict(kind) else kind, path)
-    elif isinstance(value, list):
-        for index, element in enumerate(value):
-            conform(element, arguments[0], f"{path}[{index}]")
-    elif isinstance(value, dict):
-        fields = get_type_hints(kind) if is_typeddict(kind) else dict.fromkeys(value, arguments[1])
-        _conform_fields(value, fields, kind, path)
-
-
-def _conform_fields(
-    value: Mapping[str, object], fields: Mapping[str, Any], kind: Any, path: str
-) -> None:
-    for name, annotation in fields.items():
-        if name in value:
-            conform(value[name], annotation, f"{path}.{name}")
-        elif name in kind.__required_keys__:
-            raise ReportError(f"{path}.{name}: missing")
-    unknown = sorted(value.keys() - fields.keys())
-    if unknown and kind.__total__:
-        raise ReportError(f"{path}.{unknown[0]}: not a field of this schema")
-
-
-def _is_plain(value: object, kind: type) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    try:
+        json_file.conform(value, kind, path)
+    except JsonError as error:
+        raise ReportError(str(error)) from None
 
 
 def _check_instant(created: str) -> None:
@@ -261,10 +220,6 @@ def _check_instant(created: str) -> None:
         raise ReportError(f"$.created: {created!r} does not state its offset from UTC")
 
 
-def _wrong(value: object, expected: object, path: str) -> ReportError:
-    return ReportError(f"{path}: expected {expected}, found {value!r:.60}")
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in the JSON file `path`.
 
@@ -272,18 +227,11 @@ def read_json(path: Path) -> dict[str, Any]:
         ReportError: the file cannot be read, is cut short, or holds no object.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        return json_file.read_object(path)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: incomplete JSON, perhaps truncated: {error}") from error
-    if not isinstance(data, dict):
-        raise ReportError(f"{path}: an object is expected, not {type(data).__name__}")
-    return data
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+    except JsonError as error:
+        raise ReportError(f"{path}: {error}") from None
 
 
 def to_json(data: Mapping[str, Any]) -> str:

@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Required, TypedDict
 
-from common import atomic, suite
+from common import atomic, json_file, suite
 from common.cache import locked_folder
 from common.checksum import file_sha256
-from data.dataset import Dataset
+from common.json_file import JsonError
+from data.dataset import Dataset, DatasetError
 from data.splits import Splits
 from models import contents
 from models.architectures import positions
@@ -33,7 +34,7 @@ from models.checkpoints.reference_outputs import (
     digest,
     software_versions,
 )
-from models.errors import BundleError, ReferenceOutputsError
+from models.errors import BundleError, CheckpointError, ReferenceOutputsError
 from models.modes import MODES
 
 SCHEMA = 3
@@ -41,20 +42,25 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST = 1_000_000  # bytes
 # Weights hardly shrink in a ZIP, and texts to a third: what unpacks to more is made to fill a disk.
 MAX_GROWTH = 20
-# The keys of a manifest that are read.
-_KEYS: dict[str, type] = {
-    "checkpoint": str,
-    "weights_sha256": str,
-    "dataset": str,
-    "splits": dict,
-    "tools": dict,
-    "modes": list,
-    "files": dict,
-    "bytes": dict,
-}
 # What zipfile raises of a file that is cut or has bits changed; RuntimeError of flags and methods.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 _AGAIN = "; write it again with `python fit.py bundle`, or copy it again"
+
+
+class Manifest(TypedDict, total=False):
+    """The keys of a manifest that are read; there may be others."""
+
+    schema: Required[int]
+    checkpoint: Required[str]
+    weights_sha256: Required[str]
+    lengths: list[int]
+    dataset: Required[str]
+    splits: Required[dict[str, str]]
+    tools: Required[dict[str, str]]
+    modes: Required[list[str]]
+    files: Required[dict[str, str]]
+    is_default_reference: bool
+    bytes: Required[dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,14 @@ class Bundle:
 
     @property
     def dataset(self) -> Dataset:
-        """The evaluation texts."""
-        body: dict[str, Any] = json.loads((self.folder / "texts.json").read_text())
+        """The evaluation texts.
+
+        Raises:
+            JsonError: they are no dataset.
+            DatasetError: their columns do not fit together.
+        """
+        body = json_file.read_object(self.folder / "texts.json")
+        json_file.conform(body, Dataset, "texts.json")
         columns: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in body.items()
         }
@@ -242,17 +254,18 @@ def _sealed(file: Path, content: bytes) -> dict[str, Any]:
         BundleError: it is not.
     """
     try:
-        manifest = json.loads(content)
+        manifest = json_file.parse_object(content)
         stated, schema = manifest.pop("sha256"), manifest["schema"]
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise BundleError(f"{file}: not a bundle: {error!r} in {MANIFEST}") from None
+    except (KeyError, JsonError) as error:
+        raise BundleError(f"{file}: not a bundle: {error} in {MANIFEST}") from None
     if schema != SCHEMA:
-        raise BundleError(f"{file}: schema {schema}, this code reads {SCHEMA}{_AGAIN}")
+        raise BundleError(f"{file}: schema {schema!r:.60}, this code reads {SCHEMA}{_AGAIN}")
     if stated != digest(manifest):
         raise BundleError(f"{file}: {MANIFEST} was edited{_AGAIN}")
-    for key, kind in _KEYS.items():
-        if not isinstance(manifest.get(key), kind):
-            raise BundleError(f"{file}: {MANIFEST} has no {key}, or one of another type{_AGAIN}")
+    try:
+        json_file.conform(manifest, Manifest, MANIFEST)
+    except JsonError as error:
+        raise BundleError(f"{file}: {error}{_AGAIN}") from None
     return {**manifest, "sha256": stated}
 
 
@@ -318,7 +331,7 @@ def _verify(file: Path, folder: Path, manifest: Mapping[str, Any]) -> None:
         reference_outputs, dataset = bundle.checkpoint.reference_outputs(), bundle.dataset
         reference_outputs.require(dataset)
         ReferenceOutputs.load(bundle.reference / "reference_outputs.json").require(dataset)
-    except ReferenceOutputsError as error:
+    except (ReferenceOutputsError, CheckpointError, DatasetError, JsonError) as error:
         raise BundleError(f"{file}: {error}") from None
     if reference_outputs.weights_sha256 != manifest["weights_sha256"]:
         raise BundleError(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from common import json_file
+from common.argtypes import SHORTEST
 from common.checksum import file_sha256
-from models.architectures import architecture_of, positions, with_defaults
-from models.checkpoints import hub, weights
+from common.json_file import JsonError
+from models.architectures import architecture_of, architectures, positions, with_defaults
+from models.checkpoints import hub, tokenizer, weights
 from models.checkpoints import lengths as signature_lengths
 from models.checkpoints.hub import Source, locate
 from models.checkpoints.probes import Probe, probes
@@ -25,6 +27,10 @@ OUTPUTS = "reference_outputs.json"
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 # Rows that an embedding may have beyond the tokenizer: tables are padded to a round number.
 PADDED_ROWS = 1024
+# What a configuration may ask for at most: rows or columns of a table, and layers.
+MOST_ROWS, MOST_LAYERS = 10_000_000, 1000
+_REPEATED = re.compile("layers|group|networks")
+_INDEX = re.compile(r"\d{1,6}")
 _UNNAMED = re.compile(r"LABEL_\d+")
 
 
@@ -191,15 +197,54 @@ def read_config(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     in the order of the logits; none where it names none.
 
     Raises:
-        CheckpointError: it is no JSON.
+        CheckpointError: it is no JSON, or a field that is read has a value that none can have.
     """
     try:
-        config = json.loads((path / "config.json").read_text())
-    except ValueError as error:
-        raise CheckpointError(f"{path / 'config.json'}: not JSON ({error})") from None
-    config = with_defaults(config)
+        given = json_file.read_object(path / "config.json")
+        json_file.conform(given, _Config)
+        config = with_defaults(given)
+        _check_fields(config)
+    except JsonError as error:
+        raise CheckpointError(f"{path / 'config.json'}: not a configuration: {error}") from None
     labels = config.get("id2label") or {}
-    return config, tuple(str(labels[key]) for key in sorted(labels, key=int))
+    return config, tuple(labels[key] for key in sorted(labels, key=int))
+
+
+class _Config(TypedDict, total=False):
+    """Fields of config.json that every architecture has; there are others."""
+
+    model_type: str
+    architectures: list[str] | None
+    id2label: dict[str, str] | None
+    label2id: dict[str, int] | None
+    num_labels: int | None
+    problem_type: str | None
+
+
+def _check_fields(config: Mapping[str, Any]) -> None:
+    """Hold what a graph is made of to the kind of its default, and to a size that can be.
+
+    Raises:
+        JsonError: it names the field.
+    """
+    if odd := [key for key in config.get("id2label") or () if not _INDEX.fullmatch(key)]:
+        raise JsonError(f"id2label: {odd[0]!r:.60} is no index of a class")
+    known = architectures().get(str(config.get("model_type")))
+    for field, default in known.DEFAULTS.items() if known else ():
+        value = config[field]
+        if value is None and not default:
+            continue
+        json_file.conform(value, type(default), field)
+        repeated = _REPEATED.search(field)
+        most = MOST_LAYERS if repeated else MOST_ROWS
+        least = 0 if repeated or field == "pad_token_id" or isinstance(value, float) else 1
+        if not isinstance(value, str | bool) and not least <= value <= most:
+            raise JsonError(f"{field} is {value}, not from {least} to {most}")
+    for width, heads in (("hidden_size", "num_attention_heads"), ("dim", "n_heads")):
+        if known and heads in known.DEFAULTS and config[width] % config[heads]:
+            raise JsonError(f"{width} {config[width]} is no multiple of {heads} {config[heads]}")
+    if known and positions(config) < SHORTEST:
+        raise JsonError(f"max_position_embeddings leaves {positions(config)} tokens of a text")
 
 
 def _check_head(found: Source, config: dict[str, Any]) -> None:
@@ -290,13 +335,8 @@ def parameter_count(config: Mapping[str, Any]) -> int:
 
 def _vocabulary(path: Path, config: dict[str, Any]) -> int:
     """Rows of the embedding that the tokenizer can ask for."""
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
-    except Exception as error:  # the library raises a bare Exception
-        raise CheckpointError(f"{path / 'tokenizer.json'}: not a tokenizer ({error})") from None
-    pieces = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    encoder = tokenizer.load(path / "tokenizer.json")
+    pieces = 1 + max(encoder.get_vocab(with_added_tokens=True).values(), default=-1)
     if not pieces <= config["vocab_size"] <= min(pieces + PADDED_ROWS, 2 * pieces):
         raise CheckpointError(
             f"{path}: tokenizer.json has {pieces} pieces, the embedding {config['vocab_size']} "

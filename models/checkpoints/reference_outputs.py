@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common import atomic
+from common import atomic, json_file
+from common.argtypes import SHORTEST
 from common.checksum import file_sha256
+from common.json_file import JsonError
 from data.dataset import Dataset
 from data.metrics import scores
 from models.checkpoints import lengths as signature_lengths
@@ -115,24 +117,29 @@ class ReferenceOutputs:
         record = command or f"python fit.py record {path.parent}"
         record_again = f"record it again: {record}"
         try:
-            body = json.loads(path.read_text())
+            body = json_file.read_object(path)
             schema, stated = body.pop("schema"), body.pop("sha256")
         except FileNotFoundError:
             raise ReferenceOutputsError(
                 f"{path}: no reference outputs; this records them (environment: train; "
                 f"with the same --dataset): {record}"
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (JsonError, KeyError) as error:
             raise ReferenceOutputsError(
-                f"{path}: not reference outputs ({error!r}); {record_again}"
+                f"{path}: not reference outputs ({error}); {record_again}"
             ) from None
         if schema not in range(1, SCHEMA + 1):
             raise ReferenceOutputsError(
-                f"{path}: schema {schema}, this code reads {SCHEMA}; {record_again}"
+                f"{path}: schema {schema!r:.60}, this code reads {SCHEMA}; {record_again}"
             )
         if stated != digest(body):
             raise ReferenceOutputsError(f"{path}: edited since it was recorded; {record_again}")
         body = {_RENAMED.get(key, key): value for key, value in body.items()}
+        try:
+            json_file.conform(body, cls)
+            _check_shapes(body)
+        except JsonError as error:
+            raise ReferenceOutputsError(f"{path}: {error}; {record_again}") from None
         for key in body.keys() & _TUPLES:
             body[key] = tuple(tuple(v) if isinstance(v, list) else v for v in body[key])
         return cls(**body)
@@ -211,6 +218,24 @@ class ReferenceOutputs:
 def rounded(logits: Sequence[Sequence[float]]) -> tuple[tuple[float, ...], ...]:
     """Return logits as they are recorded, to seven digits."""
     return tuple(tuple(float(f"{x:.7g}") for x in row) for row in logits)
+
+
+def _check_shapes(body: Mapping[str, Any]) -> None:
+    """Raise JsonError unless there is a logit for each class, and a class for each text."""
+    classes, rows, lengths = (body.get(key) for key in ("label_names", "logits", "lengths"))
+    assert classes is not None and rows is not None
+    if len(set(classes)) < max(2, len(classes)):
+        raise JsonError("$.label_names: not two or more different classes")
+    if any(len(row) != len(classes) for row in rows):
+        raise JsonError(f"$.logits: not {len(classes)} of each text")
+    if any(len(row) != len(classes) for row in body.get("probe_logits", ())):
+        raise JsonError(f"$.probe_logits: not {len(classes)} of each probe")
+    if len(body["predictions"]) != len(rows):
+        raise JsonError(f"$.predictions: {len(body['predictions'])} of {len(rows)} texts")
+    if not all(0 <= index < len(classes) for index in body["predictions"]):
+        raise JsonError("$.predictions: one is of no class")
+    if lengths is not None and (not lengths or min(lengths) < SHORTEST):
+        raise JsonError(f"$.lengths: not one or more, of at least {SHORTEST} tokens")
 
 
 def software_versions(*packages: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from common.checksum import file_sha256
 from common.framing import Framing
+from models.checkpoints import tokenizer as tokenizers
 from models.contents import Signature, inspect
 from models.errors import QuantizeError
 from models.tflite.quantizer import TOOLS as QUANTIZER
@@ -86,11 +87,8 @@ def samples(signatures: Sequence[Signature], tokenizer: Path, texts: Sequence[st
     At run time too, shorter texts go to a shorter signature. A signature that few texts fit also
     gets longer ones, cut off at its length.
     """
-    from tokenizers import Tokenizer
-
-    encoder = Tokenizer.from_file(str(tokenizer))
-    framing = Framing(encoder)
-    encoded = sorted((e.ids for e in encoder.encode_batch(list(texts))), key=len, reverse=True)
+    framing = tokenizers.framing(tokenizer)
+    encoded = sorted(tokenizers.token_ids(tokenizer, texts), key=len, reverse=True)
     by_signature: Samples = {}
     for signature in signatures:
         (length,) = {shape[1] for _, shape in signature.inputs.values()}

@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from common import atomic
+from common import atomic, json_file
 from common.cache import Cache
 from common.checksum import file_sha256
+from common.json_file import JsonError
 from data.dataset import Dataset
 from models.architectures import architecture_of
 from models.checkpoints.checkpoint import Checkpoint
@@ -114,7 +114,10 @@ def load(checkpoint: Checkpoint) -> Recipe:
     path = checkpoint.path / RECIPE
     command = f"python fit.py mixed {checkpoint.source.said}"
     try:
-        body: dict[str, Any] = json.loads(path.read_text())
+        body = json_file.read_object(path)
+        json_file.conform(body, Recipe)
+        if odd := sorted({*body["bits"].values()} - {*WIDTHS}):
+            raise JsonError(f"$.bits: {odd[0]} bits; there are {', '.join(map(str, WIDTHS))}")
         body |= {
             "budget": Budget(**body["budget"]),
             "cost": QuantizationCost(**body["cost"]),
@@ -128,9 +131,9 @@ def load(checkpoint: Checkpoint) -> Recipe:
         raise QuantizeError(
             f"{path}: no recipe for mode mixed; this measures one: {command}"
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except JsonError as error:
         raise QuantizeError(
-            f"{path}: not a recipe ({error!r}); this measures one: {command}"
+            f"{path}: not a recipe ({error}); this measures one: {command}"
         ) from None
     if recipe.weights_sha256 != checkpoint.weights_sha256:
         raise QuantizeError(f"{path}: of other weights; this measures one of these: {command}")

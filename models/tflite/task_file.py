@@ -17,7 +17,7 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from common.framing import Framing
+from models.checkpoints import tokenizer
 from models.checkpoints.checkpoint import Checkpoint
 from models.errors import ExportError
 from models.input_names import IDS, MASK, TYPES
@@ -82,8 +82,7 @@ def read_otherwise(checkpoint: Checkpoint, texts: Sequence[str]) -> list[int]:
 
     It makes ASCII's letters small and no others, strips no accents, and removes nothing.
     """
-    own = Tokenizer.from_file(str(checkpoint.tokenizer))
-    framing = Framing(own)
+    framing = tokenizer.framing(checkpoint.tokenizer)
     pieces = {piece: n for n, piece in enumerate(_vocabulary(checkpoint))}
     theirs = Tokenizer(models.WordPiece(pieces, unk_token=_SPECIAL[2]))
     theirs.pre_tokenizer = pre_tokenizers.Sequence(
@@ -93,11 +92,12 @@ def read_otherwise(checkpoint: Checkpoint, texts: Sequence[str]) -> list[int]:
         ]
     )
     small = [re.sub("[A-Z]+", lambda found: found[0].lower(), text) for text in texts]
-    both = zip(own.encode_batch(list(texts)), theirs.encode_batch(small), strict=True)
+    own = tokenizer.token_ids(checkpoint.tokenizer, texts)
+    both = zip(own, theirs.encode_batch(small), strict=True)
     return [
         n
         for n, (ours, other) in enumerate(both)
-        if ours.ids != [*framing.opening, *other.ids, *framing.closing]
+        if ours != [*framing.opening, *other.ids, *framing.closing]
     ]
 
 
@@ -109,17 +109,18 @@ def _vocabulary(checkpoint: Checkpoint) -> list[str]:
     """
     said = f"{checkpoint.tokenizer}: MediaPipe's TextClassifier takes lower-case WordPiece with "
     said += ", ".join(_SPECIAL)
-    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
-    kind = type(tokenizer.model).__name__
+    own = tokenizer.load(checkpoint.tokenizer)
+    kind = type(own.model).__name__
     if kind != "WordPiece":
         raise ExportError(f"{said}, and this is {kind}: judge and ship it with the runtime itself")
-    framing, vocabulary = Framing(tokenizer), tokenizer.get_vocab()
-    frame = [str(tokenizer.id_to_token(n)) for n in (*framing.opening, *framing.closing)]
+    framing, vocabulary = tokenizer.framing(checkpoint.tokenizer), own.get_vocab()
+    frame = [str(own.id_to_token(n)) for n in (*framing.opening, *framing.closing)]
     if frame != [*_SPECIAL[:2]] or _SPECIAL[2] not in vocabulary:
         raise ExportError(
             f"{said}, and this one frames a text with {', '.join(frame) or 'nothing'}"
         )
-    if tokenizer.encode("A").ids != tokenizer.encode("a").ids:
+    large, small = tokenizer.token_ids(checkpoint.tokenizer, ("A", "a"))
+    if large != small:
         raise ExportError(f"{said}, and this one keeps capitals: train a lower-case one")
     by_id = {n: piece for piece, n in vocabulary.items()}
     return [by_id.get(n, f"[unused{n}]") for n in range(max(by_id) + 1)]

@@ -433,9 +433,11 @@ def test_score_prints_the_measures_beside_constant_answers_and_writes_the_run(
     dataset = splits.evaluation
     right = [entity == BAKERY for entity in dataset.entities or ()]
     outputs = tuple(x if ok else 0 for x, ok in zip(dataset.labels, right, strict=True))
-    ReferenceOutputs(
-        "mine", "", "", 0, 0, dataset.name, dataset.checksum(), dataset.label_names, outputs, (), {}
-    ).save(tmp_path / "reference_outputs.json")
+    logits = tuple(tuple(float(i == x) for i in range(3)) for x in outputs)
+    names, texts = dataset.label_names, dataset.checksum()
+    ReferenceOutputs("mine", "", "", 0, 0, dataset.name, texts, names, outputs, logits, {}).save(
+        tmp_path / "reference_outputs.json"
+    )
     run, gold = tmp_path / "run.dat", tmp_path / "gold.dat"
     asked = ["score", str(tmp_path), "--dataset", f"replab2013:root={tmp_path / 'dataset'}"]
     assert main([*asked, "--run", str(run), "--gold", str(gold)]) == 0

@@ -32,7 +32,7 @@ def test_a_truncated_file_is_an_error(run: Path) -> None:
 
 def test_a_deeply_nested_file_is_an_error(run: Path) -> None:
     run.write_text("[" * 100_000)
-    with pytest.raises(schema.ReportError, match="incomplete JSON"):
+    with pytest.raises(schema.ReportError, match="nested too deep"):
         aggregate.read(run)
 
 
