@@ -15,7 +15,18 @@ from typing import Any
 
 from common import atomic
 from common.argtypes import number
-from reports import aggregate, formats, history, metrics, page, pareto, submission, table, why
+from reports import (
+    aggregate,
+    formats,
+    history,
+    metrics,
+    operator_profile,
+    page,
+    pareto,
+    submission,
+    table,
+    why,
+)
 from reports.compare import compare
 from reports.gate import gate, read_baseline, write_baseline
 from reports.metrics import Tolerance
@@ -60,6 +71,14 @@ def register(subparsers: Any) -> None:
         help="default: beside the first verdict file, named by its format",
     )
     drawn.add_argument("--format", choices=["html", *formats.FORMATS, "github"], default="html")
+    drawn.add_argument(
+        "--profile",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="show where the time goes, of what `profile --out` wrote (repeatable)",
+    )
     drawn.add_argument("--picture", type=Path, metavar="PNG", help="photograph its top (chromium)")
     drawn.set_defaults(run=_report, environment="board")
 
@@ -183,7 +202,9 @@ def _report(options: argparse.Namespace) -> int:
     runs = [aggregate.read(file) for file in options.files]
     if options.format == "github":
         return _github(runs)
-    name, render = formats.FORMATS.get(options.format, (page.NAME, page.render))
+    profiles = [operator_profile.read(file) for file in options.profile]
+    pages = (page.NAME, lambda found: page.render(found, profiles))
+    name, render = formats.FORMATS.get(options.format, pages)
     first = options.files[0]
     out = options.out or (first if first.is_dir() else first.parent) / name
     if out.suffix != Path(name).suffix:

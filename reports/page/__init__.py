@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common import atomic
 from common.process import run
+from reports import operator_profile
 from reports.page.view import view
 from reports.schema import ReportError, VerdictFile
 
@@ -17,14 +18,17 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FOLDER = Path(__file__).parent
 
 
-def render(runs: Sequence[VerdictFile]) -> str:
-    """Return the page of one or several runs.
+def render(
+    runs: Sequence[VerdictFile], profiles: Sequence[operator_profile.OperatorProfile] = ()
+) -> str:
+    """Return the page of one or several runs, and of what their time goes to.
 
     Raises:
         ReportError: two runs judge the same target.
         ModuleNotFoundError: jinja2 is not installed.
     """
-    return from_template("report.html.j2", view(runs))
+    shown = {"profiles": [operator_profile.view(found) for found in profiles]}
+    return from_template("report.html.j2", view(runs) | shown)
 
 
 def photograph(page: Path, picture: Path) -> None:

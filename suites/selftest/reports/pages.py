@@ -149,6 +149,19 @@ def many() -> Any:
     return _run(found)
 
 
+PROFILE: Any = {
+    "title": HOSTILE,
+    "unit": "instructions",
+    "tokens": 24,
+    "whole": 161.0e6,
+    "share_of_whole": 1.005,
+    "delegated": 0.999,
+    "by_operator": {"FULLY_CONNECTED": 156.3e6, "ADD": 2.2e6, HOSTILE: 0.4e6},
+    "by_layer": {"0": 7.6e6, "1": 6.6e6},
+    "kinds": [],
+}
+
+
 def past() -> list[history.Entry]:
     """Twenty-four runs of two machines, a step in the time of one, and a hostile name."""
     entries = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,17 @@ def test_without_chromium_a_picture_is_refused(
     assert main(["report", str(run), "--picture", str(run.with_name("a.png"))]) == 2
     assert "apt install chromium" in capsys.readouterr().err
     assert not run.with_name("a.png").exists()
+
+
+def test_a_profile_is_on_the_page_and_another_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write(tmp_path / "verdicts.json", judged({}))
+    file = tmp_path / "profile.json"
+    file.write_text(json.dumps(pages.PROFILE))
+    assert main(["report", str(run), "--profile", str(file)]) == 0
+    shown = Words((tmp_path / "report.html").read_text())
+    assert ["FULLY_CONNECTED", "156,300,000", "98.4%", ""] in shown.rows
+    assert "add up to 100.5% of the whole" in shown.text()
+    assert main(["report", str(run), "--profile", str(run)]) == 2
+    assert "no profile" in capsys.readouterr().err

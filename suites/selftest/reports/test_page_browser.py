@@ -20,7 +20,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "every verdict": lambda: page.render([pages.every_verdict()]),
     "fleet": lambda: page.render([pages.fleet()]),
     "failed at once": lambda: page.render([pages.failed_at_once()]),
-    "hostile": lambda: page.render([pages.hostile()]),
+    "hostile": lambda: page.render([pages.hostile()], [pages.PROFILE]),
     "history": lambda: history.render(pages.past()),
 }
 WIDTHS = (360, 768, 1440)
