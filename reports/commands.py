@@ -141,7 +141,9 @@ def register(subparsers: Any) -> None:
         help="make a baseline of a run",
         epilog="example: python fit.py baseline RUN --out FILE.json",
     )
-    made.add_argument("file", type=Path, metavar="RUN")
+    made.add_argument(
+        "files", type=Path, nargs="+", metavar="RUN", help="of several, times are their median"
+    )
     made.add_argument("--out", type=Path, required=True, metavar="FILE")
     made.set_defaults(run=_baseline)
 
@@ -265,7 +267,7 @@ def _gate(options: argparse.Namespace) -> int:
 
 
 def _baseline(options: argparse.Namespace) -> int:
-    write_baseline(aggregate.read(options.file), options.out)
+    write_baseline([aggregate.read(file) for file in options.files], options.out)
     print(f"baseline: {options.out}")
     return 0
 

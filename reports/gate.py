@@ -8,9 +8,10 @@ On another processor than the baseline's, what is timed or weighed is shown and 
 metric by metric, and claim by claim. Everything else is a regression on any machine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from common import atomic
@@ -91,13 +92,23 @@ def figures(found: TargetVerdict) -> dict[str, Any]:
     return {key: values[key] for key in metrics.gated() if values.get(key) is not None}
 
 
-def write_baseline(run: VerdictFile, out: Path) -> None:
-    """Write a baseline of `run`.
+def write_baseline(runs: Sequence[VerdictFile], out: Path) -> None:
+    """Write a baseline of one run, or of several of the same candidate on the same machine.
+
+    Of several, a figure that is timed is their median, and all else is the last run's. One run's
+    time is off by some percent, as the next one's is.
 
     Raises:
-        ReportError: the run has no target, or one that is invalid.
+        ReportError: a run has no target, or one that is invalid; or two judged not the same.
     """
-    _check_valid(run)
+    for each in runs:
+        _check_valid(each)
+    run = runs[-1]
+    for each in runs:
+        for field in _METADATA:
+            ours, theirs = each["metadata"].get(field), run["metadata"].get(field)
+            if ours != theirs:
+                raise ReportError(f"these runs make no baseline: {field}: {ours!r} and {theirs!r}")
     metadata = {field: run["metadata"].get(field) for field in _METADATA}
     judged = [
         {
@@ -107,7 +118,7 @@ def write_baseline(run: VerdictFile, out: Path) -> None:
                 claim: {"verdict": verdict.value, "checks": checks}
                 for claim, (verdict, checks) in _claims(found, run).items()
             },
-            "figures": figures(found),
+            "figures": figures(found) | _medians(found["target"], runs),
         }
         for found in run["targets"]
     ]
@@ -119,6 +130,17 @@ def write_baseline(run: VerdictFile, out: Path) -> None:
         "targets": judged,
     }
     atomic.write_text(out, to_json(data))
+
+
+def _medians(target: Target, runs: Sequence[VerdictFile]) -> dict[str, float]:
+    """Return the medians of a target's timed figures over the runs that have it."""
+    of_target = [
+        figures(found) for run in runs for found in run["targets"] if found["target"] == target
+    ]
+    timed = [key for key, metric in metrics.gated().items() if metric.is_timing]
+    return {
+        key: median(known) for key in timed if (known := [f[key] for f in of_target if key in f])
+    }
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -322,7 +322,7 @@ def _read_verdicts(folder: Path) -> None:
     page.render([found]).encode()
     _either(lambda: compare(sound, found))
     _either(lambda: gate.gate(found, samples.baseline()))  # type: ignore[arg-type]
-    _either(lambda: gate.write_baseline(found, folder / "baseline.json"))
+    _either(lambda: gate.write_baseline([found], folder / "baseline.json"))
     _either(lambda: pareto.to_csv(pareto.updated([], pareto.lines_of(found, None))))
 
 

@@ -247,7 +247,7 @@ def baseline() -> dict[str, Any]:
     """Return the baseline of `verdicts`."""
     with TemporaryDirectory() as name:
         out = Path(name) / "baseline.json"
-        gate.write_baseline(verdicts(), out)  # type: ignore[arg-type]
+        gate.write_baseline([verdicts()], out)  # type: ignore[list-item]
         return dict(json.loads(out.read_text()))
 
 

@@ -26,7 +26,7 @@ def workspace(tmp_path: Path) -> Path:
     for name in ("bin/python", "bin/tox", "action/.tox/judge/bin/python"):
         stub = tmp_path / name
         stub.parent.mkdir(parents=True, exist_ok=True)
-        stub.write_text(f'#!/bin/sh\nprintf "%s\\n" {stub.name} "$@" -- >> "{tmp_path}/said"\n')
+        stub.write_text(f'#!/bin/sh\nprintf "%s\\n" {stub.name} "$@" END >> "{tmp_path}/said"\n')
         stub.chmod(0o755)
     return tmp_path
 
@@ -56,7 +56,7 @@ def _run(name: str, workspace: Path, **inputs: str) -> list[list[str]]:
         },
         check=True,
     )
-    said = (workspace / "said").read_text().split("\n--\n")
+    said = (workspace / "said").read_text().split("\nEND\n")
     return [one.split("\n") for one in said if one.strip()]
 
 

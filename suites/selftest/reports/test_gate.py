@@ -95,6 +95,22 @@ def test_the_time_ratio_of_an_older_baseline_is_gated(
     assert status(planted("p90_share_of_float32", 0.8)) == 1
 
 
+def test_a_baseline_of_several_runs_has_the_median_of_what_is_timed(tmp_path: Path) -> None:
+    shares, out = (0.9, 0.5, 0.6), tmp_path / "baseline.json"
+    runs = [
+        str(write(tmp_path / f"{share}.json", planted("p90_share_of_float32", share)))
+        for share in shares
+    ]
+    assert main(["baseline", *runs, "--out", str(out)]) == 0
+    held = {t["target"]["mode"]: t["figures"] for t in read_baseline(out)["targets"]}
+    assert held["dynamic_range"]["p90_share_of_float32"] == 0.6
+    assert held["dynamic_range"]["size_bytes"] == 25_700_000
+    other = write(tmp_path / "other.json", records(), OTHER_MACHINE)
+    before = out.read_bytes()
+    assert main(["baseline", *runs, str(other), "--out", str(out)]) == 2
+    assert out.read_bytes() == before
+
+
 def test_a_tolerance_can_be_given(status: Callable[..., int]) -> None:
     slow = planted("p90_share_of_float32", 0.8)
     assert status(slow, None, "--tolerance", "p90_share_of_float32=0.5") == 0
