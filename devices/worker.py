@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import mmap
 import os
 import platform
 import resource
@@ -36,6 +37,8 @@ QUANTIZED = ("int8", "uint8", "int16")
 # read with, as (scale, zero point), if it is quantized.
 Bound = tuple[Any, dict[str, tuple[str, str]], str, Any]
 # A sign of life between two queries of a long measurement, so that a deadline means silence.
+# No runtime has a larger shared object: what cannot map so much cannot import one.
+LARGEST_LIBRARY = 64_000_000
 BEAT_SECONDS = 0.5
 
 
@@ -235,10 +238,18 @@ def imported(runtime: dict[str, Any], *others: str) -> list[ModuleType]:
         return [importlib.import_module(name) for name in (runtime["module"], *others)]
     except ImportError as error:
         name = runtime["name"]
-        # What the loader of shared objects says when there is no memory to put one in.
-        if any(text in str(error) for text in ("failed to map", "annot allocate memory")):
+        if not _can_map(LARGEST_LIBRARY):
             raise StageError("memory", f"no memory left to import {name}: {error}") from error
         raise StageError("provision", f"{sys.executable} lacks {name}: {error}") from error
+
+
+def _can_map(size: int) -> bool:
+    """Whether so many bytes can be mapped, as the loader of shared objects maps a file."""
+    try:
+        mmap.mmap(-1, size).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager

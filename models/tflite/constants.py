@@ -115,23 +115,24 @@ def differences(file: Path, made_from: Path) -> tuple[int, list[Difference]]:
         shape: np.stack([_direction(_sample(each.values())) for each in of_shape])
         for shape, of_shape in by_shape.items()
     }
-    found: list[Difference] = []
-    compared = 0
+    compared, unlike, used = 0, list[tuple[str, np.ndarray]](), set[tuple[Any, ...]]()
     for wanted in constants(made_from):
         values = wanted.values()
         if wanted.scale.any() or np.ptp(values) == 0:  # an index, or one number all over
             continue
         compared += 1
         name = _plain(wanted.name)
-        first: Difference | None = Difference(name, (), "not found")
-        for n, match in enumerate(_matches(values, by_shape, samples)):
-            difference = _difference(name, values, *match)
-            if n == 0 or difference is None:
-                first = difference
-            if difference is None:
-                break
-        if first:
-            found.append(first)
+        matches = _matches(values, by_shape, samples)
+        same = next((key for key, *of in matches if _difference(name, values, *of) is None), None)
+        if same is None:
+            unlike.append((name, values))
+        else:
+            used.add(same)
+    found = []
+    for name, values in unlike:  # layers may be alike: what another one has become is none of its
+        left = (of for key, *of in _matches(values, by_shape, samples) if key not in used)
+        differ = (_difference(name, values, *of) for of in left)
+        found.append(next(filter(None, differ), Difference(name, (), "not found")))
     return compared, found
 
 
@@ -202,9 +203,9 @@ def _matches(
     values: np.ndarray,
     by_shape: dict[tuple[int, ...], list[Constant]],
     samples: dict[tuple[int, ...], np.ndarray],
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the numbers of the constants that these may have become, and their steps; the most
-    alike first."""
+) -> Iterator[tuple[tuple[Any, ...], np.ndarray, np.ndarray]]:
+    """Yield the key, the numbers and the steps of the constants that these may have become; the
+    most alike first."""
     direction = _direction(_sample(values))
     of_shape = by_shape.get(values.shape, [])
     alike = samples[values.shape] @ direction if of_shape else np.zeros(0)
@@ -213,11 +214,11 @@ def _matches(
         theirs = [_direction(_sample(each.values(), transposed=True)) for each in turned]
         if theirs and (found := np.stack(theirs) @ direction).max() >= SAME:
             for n in _likely(found):
-                yield turned[n].values().T, turned[n].scale.T
+                yield (values.shape[::-1], n), turned[n].values().T, turned[n].scale.T
             return
         alike = np.array([_share(values, each) >= SAME_ROWS for each in of_shape], float)
     for n in _likely(alike):
-        yield of_shape[n].values(), of_shape[n].scale
+        yield (values.shape, n), of_shape[n].values(), of_shape[n].scale
 
 
 def _likely(alike: np.ndarray) -> list[int]:
