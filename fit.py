@@ -34,9 +34,10 @@ GROUPS = {
         "gate",
         "baseline",
         "frontier",
+        "opponents",
     ),
     "Models": ("record", "score", "bundle", "export", "mixed", "layers"),
-    "Training": ("finetune", "distill"),
+    "Training": ("finetune", "distill", "small"),
     "Devices": ("boards", "probe", "aa", "count", "profile"),
     "House": ("prune", "metrics"),
 }

@@ -36,9 +36,9 @@ QUANTIZED = ("int8", "uint8", "int16")
 # A signature; its inputs, by what they are, as (name in the file, dtype); its output; what that is
 # read with, as (scale, zero point), if it is quantized.
 Bound = tuple[Any, dict[str, tuple[str, str]], str, Any]
-# A sign of life between two queries of a long measurement, so that a deadline means silence.
 # No runtime has a larger shared object: what cannot map so much cannot import one.
 LARGEST_LIBRARY = 64_000_000
+# A sign of life between two queries of a long measurement, so that a deadline means silence.
 BEAT_SECONDS = 0.5
 
 

@@ -33,6 +33,7 @@ def register(subparsers: Any) -> None:
     _add_layers(subparsers)
     _add_finetune(subparsers)
     _add_distill(subparsers)
+    _add_small(subparsers)
     prune = subparsers.add_parser(
         "prune",
         help="delete what the cache no longer needs",
@@ -182,6 +183,49 @@ def _add_distill(subparsers: Any) -> None:
     parser.add_argument("teachers", nargs="+", metavar="teacher", help=_CHECKPOINT)
     parser.add_argument("--student", help="continue from this student, not from a new MobileBERT")
     parser.add_argument("--layers", type=number(int, 1), default=24, metavar="N")
+    _add_unlabeled(parser)
+    parser.add_argument("--varied-share", type=number(float, 0, 1), default=0.0)
+    parser.add_argument("--hidden-weight", type=number(float, 0), default=1.0)
+    _add_training(parser, epochs=3.0, learning_rate=4e-4)
+    parser.set_defaults(run=_distill, environment="train")
+
+
+def _add_small(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "small",
+        help="train a small student from teachers",
+        epilog="example: python fit.py small runs/mine --vocabulary 8000 --out runs/small",
+        description="Distil a small student from fine-tuned teachers, which answer every text "
+        "once: a convolution over word pieces (text_cnn), or a static embedding, the mean of the "
+        "vectors of pieces and pairs.",
+    )
+    parser.add_argument("teachers", nargs="+", metavar="teacher", help=_CHECKPOINT)
+    parser.add_argument("--kind", choices=["text_cnn", "static_embedding"], default="text_cnn")
+    parser.add_argument("--width", type=number(int, 1), default=128, help="of a piece's vector")
+    parser.add_argument(
+        "--bigram-rows",
+        type=number(int, 0),
+        default=0,
+        metavar="N",
+        help="vectors of pairs of a static embedding",
+    )
+    parser.add_argument(
+        "--hidden-size",
+        type=number(int, 0),
+        default=256,
+        metavar="N",
+        help="filters of a text_cnn; of a static embedding a dense layer, or 0",
+    )
+    parser.add_argument(
+        "--copies", type=number(int, 0), default=2, metavar="N", help="varied copies of each text"
+    )
+    parser.add_argument("--dropped-share", type=number(float, 0, 1), default=0.1)
+    _add_unlabeled(parser)
+    _add_training(parser, epochs=4.0, learning_rate=3e-3)
+    parser.set_defaults(run=_small, environment="train", batch_size=256)
+
+
+def _add_unlabeled(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unlabeled",
         type=Path,
@@ -190,10 +234,6 @@ def _add_distill(subparsers: Any) -> None:
         metavar="FILE",
         help="more texts for the teachers to label: a line each (.txt), or a column `text`",
     )
-    parser.add_argument("--varied-share", type=number(float, 0, 1), default=0.0)
-    parser.add_argument("--hidden-weight", type=number(float, 0), default=1.0)
-    _add_training(parser, epochs=3.0, learning_rate=4e-4)
-    parser.set_defaults(run=_distill, environment="train")
 
 
 def _add_training(parser: argparse.ArgumentParser, *, epochs: float, learning_rate: float) -> None:
@@ -283,6 +323,29 @@ def _distill(args: argparse.Namespace) -> int:
     more = read_unlabeled(args.unlabeled, splits) if args.unlabeled else None
     how = {"student": args.student, "lengths": args.lengths, "unlabeled": more}
     distill(args.teachers, splits, args.out, hp, **how)
+    print(f"checkpoint and reference outputs: {args.out}")
+    return 0
+
+
+def _small(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from data.splits import load_splits
+    from data.unlabeled import read_unlabeled
+    from models.training.small_student import SmallHyperparameters, distill_small
+
+    splits = load_splits(args.dataset)
+    more = read_unlabeled(args.unlabeled, splits) if args.unlabeled else None
+    hp = SmallHyperparameters(
+        **asdict(_hyperparameters(args)),
+        kind=args.kind,
+        width=args.width,
+        bigram_rows=args.bigram_rows,
+        hidden_size=args.hidden_size,
+        copies=args.copies,
+        dropped_share=args.dropped_share,
+    )
+    distill_small(args.teachers, splits, args.out, hp, lengths=args.lengths, unlabeled=more)
     print(f"checkpoint and reference outputs: {args.out}")
     return 0
 

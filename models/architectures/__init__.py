@@ -18,6 +18,9 @@ from models.errors import CheckpointError
 # Added to the score of a padding token. Less would be too little where a head scores all real
 # tokens of a text low: -65 was met. In int8 it is cut off far above (`quantizer.MASKED_BELOW`).
 MASKED = -90.0
+# A pair of pieces is hashed to `(piece * BIGRAM_FACTOR + next) % rows`: within int32 for every
+# vocabulary of up to 270,000 pieces.
+BIGRAM_FACTOR = 7919
 
 
 class Architecture(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from models.architectures import MASKED
+from models.architectures import BIGRAM_FACTOR, MASKED
 
 _LAST = np.iinfo(np.int64).max  # "to the end" of a slice
 
@@ -124,6 +124,35 @@ class Layers:
         padded = self.graph.add("Pad", words, np.array([1, 0, 1, 0]), np.float32(0))
         three = padded[2:], words, padded[:-2]
         return self.graph.add("Concat", *three, width=3 * words.width, axis=-1)
+
+    def bigrams(self, ids: Tensor, mask: Tensor, rows: int) -> Tensor:
+        """Each token and the one after it, hashed: two (tokens,) → (tokens,) below ``rows``.
+
+        Behind the last real token stands 0, whether or not the text is padded.
+        """
+        self.graph.scope = "bigrams"
+        real = ids * mask
+        following = self.graph.add("Pad", real[1:], np.array([0, 1]), np.array(0))
+        hashed = real * np.array(BIGRAM_FACTOR) + following
+        return self.graph.add("Mod", hashed, np.array(rows))
+
+    def without_padding(self, x: Tensor, mask: Tensor) -> Tensor:
+        """The same with 0 for padding: (tokens, width), (tokens,) → (tokens, width)."""
+        self.graph.scope, add = "without_padding", self.graph.add
+        real = add("Cast", add("Unsqueeze", mask, np.array([1])), to=onnx.TensorProto.FLOAT)
+        return add("Mul", x, real, width=x.width)
+
+    def mean(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Mean of the real tokens; padding is 0: (tokens, width), (tokens,) → (1, width)."""
+        self.graph.scope, add = "mean", self.graph.add
+        real = add("Cast", mask, to=onnx.TensorProto.FLOAT)
+        total, count = (add("ReduceSum", t, np.array([0]), keepdims=1) for t in (x, real))
+        return add("Div", total, count, width=x.width)
+
+    def maximum(self, x: Tensor) -> Tensor:
+        """Maximum over tokens: (tokens, width) → (1, width)."""
+        self.graph.scope = "maximum"
+        return self.graph.add("ReduceMax", x, np.array([0]), width=x.width, keepdims=1)
 
     def dense(self, name: str, x: Tensor, *, scope: str | None = None) -> Tensor:
         """(tokens, in) → (tokens, out)."""

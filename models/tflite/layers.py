@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.architectures import MASKED
+from models.architectures import BIGRAM_FACTOR, MASKED
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": tf.nn.relu,
@@ -68,6 +68,27 @@ class Layers:
         """Each token with the one after and the one before it: (tokens, w) → (tokens, 3 w)."""
         temporary = tf.pad(words, [[1, 1], [0, 0]])
         return tf.concat([temporary[2:], words, temporary[:-2]], -1)
+
+    def bigrams(self, ids: Any, mask: Any, rows: int) -> Any:
+        """Each token and the one after it, hashed: two (tokens,) int32 → (tokens,) below ``rows``.
+
+        Behind the last real token stands 0, whether or not the text is padded.
+        """
+        real = ids * mask
+        return (real * BIGRAM_FACTOR + tf.pad(real[1:], [[0, 1]])) % rows
+
+    def without_padding(self, x: Any, mask: Any) -> Any:
+        """The same with 0 for padding: (tokens, width), (tokens,) int32 → (tokens, width)."""
+        return x * tf.cast(mask, tf.float32)[:, tf.newaxis]
+
+    def mean(self, x: Any, mask: Any) -> Any:
+        """Mean of the real tokens; padding is 0: (tokens, width), (tokens,) int32 → (1, width)."""
+        share = tf.reduce_mean(tf.cast(mask, tf.float32))
+        return tf.reduce_mean(x, 0, keepdims=True) * (1.0 / share)
+
+    def maximum(self, x: Any) -> Any:
+        """Maximum over tokens: (tokens, width) → (1, width)."""
+        return tf.reduce_max(x, 0, keepdims=True)
 
     def dense(self, name: str, x: Any, *, scope: str | None = None) -> Any:
         """(tokens, in) → (tokens, out).

@@ -24,6 +24,7 @@ from models.checkpoints import weights
 from models.checkpoints.checkpoint import class_names, has_head, read_config
 from models.checkpoints.hub import TOKENIZERS, Source
 from models.errors import CheckpointError
+from models.training import static_embedding, text_cnn  # noqa: F401  (they register kinds)
 
 
 def read_tokenizer(found: Source) -> Any:

@@ -127,6 +127,8 @@ def write_checkpoint(
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    from models.training import static_embedding, text_cnn  # noqa: F401  (they register kinds)
+
     tokenizer = write_tokenizer(folder, kind)
     special = {"pad_token_id": Framing(tokenizer).pad}
     if kind in _ROBERTAS:

@@ -23,6 +23,7 @@ import tensorflow as tf  # noqa: E402
 
 from models.tflite import layers  # noqa: E402
 from models.tflite.tf_module import Classifier  # noqa: E402
+from models.training import static_embedding, text_cnn  # noqa: E402
 
 TOLERANCE = 1e-4
 LENGTH = 24
@@ -73,21 +74,41 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "inner_group_num": 2,
         "embedding_size": 32,
     },
+    "static_embedding": {"embedding_size": 32, "bigram_rows": 64, "hidden_size": 48},
+    "static_embedding-words_alone": {"embedding_size": 32},
+    "text_cnn": {"embedding_size": 32, "hidden_size": 48},
 }
+
+
+def _attends(config: dict[str, Any]) -> bool:
+    return config["model_type"] not in (static_embedding.BASE, text_cnn.BASE)
+
+
 # What each mutant can be planted in; all others in all.
 ONLY = {
+    "mask": _attends,
+    "positions": _attends,
+    "mean of padding": lambda config: not _attends(config),
+    "padding counts": lambda config: config["model_type"] == text_cnn.BASE,
+    "pairs reversed": lambda config: config.get("bigram_rows", 0) > 0,
+    "pairs of padding": lambda config: config.get("bigram_rows", 0) > 0,
     "token types": lambda config: config.get("type_vocab_size", 1) > 1,
-    "trigram": lambda config: config["model_type"] == "mobilebert",
+    "trigram": lambda config: config["model_type"] in ("mobilebert", text_cnn.BASE),
+    "maximum": lambda config: config["model_type"] == text_cnn.BASE,
     "position offset": lambda config: config["model_type"] in roberta.MODEL_TYPES,
     "padding index": lambda config: config["model_type"] in roberta.MODEL_TYPES,
     "embedding projection": lambda config: (
         config.get("embedding_size", config.get("hidden_size")) != config.get("hidden_size")
-        and config["model_type"] != "mobilebert"
+        and config["model_type"] not in ("mobilebert", static_embedding.BASE, text_cnn.BASE)
     ),
     "shared layers": lambda config: config["model_type"] == "albert",
-    "head": lambda config: config.get("classifier_activation", True),
+    "head": lambda config: (
+        config.get("classifier_activation", True)
+        and config.get("hidden_size", 1) > 0
+        and config["model_type"] != text_cnn.BASE
+    ),
 }
-MUTANTS = ("mask", "positions", *ONLY)
+MUTANTS = tuple(ONLY)
 
 
 @pytest.fixture(scope="module", params=list(CONFIGS))
@@ -219,7 +240,27 @@ def _plant(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def linear_head(self: Any, function: str, x: Any, activate: Any = real.activate) -> Any:
         return x if x.shape[0] == 1 else activate(self, function, x)
 
+    def of_all(self: Any, x: Any, mask: Any) -> Any:
+        return tf.reduce_mean(x, 0, keepdims=True)
+
+    def as_it_is(self: Any, x: Any, mask: Any) -> Any:
+        return x
+
+    def minimum(self: Any, x: Any) -> Any:
+        return tf.reduce_min(x, 0, keepdims=True)
+
+    def before(self: Any, ids: Any, mask: Any, rows: int, bigrams: Any = real.bigrams) -> Any:
+        return bigrams(self, ids[::-1], mask[::-1], rows)[::-1]
+
+    def padded(self: Any, ids: Any, mask: Any, rows: int, bigrams: Any = real.bigrams) -> Any:
+        return bigrams(self, ids + 1 - mask, tf.ones_like(mask), rows)
+
     name, method = {
+        "mean of padding": ("mean", of_all),
+        "padding counts": ("without_padding", as_it_is),
+        "maximum": ("maximum", minimum),
+        "pairs reversed": ("bigrams", before),
+        "pairs of padding": ("bigrams", padded),
         "mask": ("mask_bias", mask_ignored),
         "positions": ("positions", off_by_one),
         "token types": ("token_types", one_type),

@@ -38,6 +38,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("mobilebert", {"normalization_type": "layer_norm", "classifier_activation": True}),
     ("electra", {"embedding_size": 32}),
     ("albert", {"num_hidden_groups": 2, "inner_group_num": 2}),
+    ("static_embedding", {"bigram_rows": 64, "hidden_size": 0}),
 ]
 
 
