@@ -237,7 +237,8 @@ def _check_fields(config: Mapping[str, Any]) -> None:
         json_file.conform(value, type(default), field)
         repeated = _REPEATED.search(field)
         most = MOST_LAYERS if repeated else MOST_ROWS
-        least = 0 if repeated or field == "pad_token_id" or isinstance(value, float) else 1
+        may_be_zero = repeated or field == "pad_token_id" or not default
+        least = 0 if may_be_zero or isinstance(value, float) else 1
         if not isinstance(value, str | bool) and not least <= value <= most:
             raise JsonError(f"{field} is {value}, not from {least} to {most}")
     for width, heads in (("hidden_size", "num_attention_heads"), ("dim", "n_heads")):
