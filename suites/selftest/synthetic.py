@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -158,8 +159,11 @@ def write_checkpoint(
     return folder, model
 
 
-def write_tokenizer(folder: Path, kind: str) -> Any:
-    """The tokenizer.json of `write_checkpoint`, trained on `dataset`; returns the tokenizer."""
+def write_tokenizer(
+    folder: Path, kind: str, texts: Sequence[str] = (), pieces: int | None = None
+) -> Any:
+    """The tokenizer.json of `write_checkpoint`, trained on `texts` (default: those of `dataset`);
+    returns the tokenizer."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
     trainer: Any
@@ -168,13 +172,15 @@ def write_tokenizer(folder: Path, kind: str) -> Any:
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-        trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=pieces or 400, special_tokens=special, show_progress=False
+        )
     elif kind == "albert":
         made = Tokenizer(models.Unigram())
         made.pre_tokenizer = pre_tokenizers.Metaspace()
         special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
         trainer = trainers.UnigramTrainer(
-            vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False
+            vocab_size=pieces or 200, special_tokens=special, unk_token="<unk>", show_progress=False
         )
     else:
         made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -182,9 +188,9 @@ def write_tokenizer(folder: Path, kind: str) -> Any:
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
         trainer = trainers.WordPieceTrainer(
-            vocab_size=300, special_tokens=special, show_progress=False
+            vocab_size=pieces or 300, special_tokens=special, show_progress=False
         )
-    made.train_from_iterator(dataset().texts, trainer)
+    made.train_from_iterator(texts or dataset().texts, trainer)
     made.post_processor = processors.TemplateProcessing(
         f"{opening} $A {closing}",
         None,
