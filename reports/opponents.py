@@ -215,6 +215,7 @@ def plot(race: Race, path: Path) -> None:
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
+        from matplotlib.ticker import FixedLocator, NullLocator
     except ImportError as error:
         raise ReportError(f"{path}: {error}; python -m pip install --group docs") from None
     dominated = race.dominated()
@@ -222,7 +223,13 @@ def plot(race: Race, path: Path) -> None:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "opponents", "font.size": 9}):
         figure = Figure(figsize=(8.5, 5.5), layout="constrained")
         axes = figure.add_subplot()
+        sizes = [entry.bytes / 1e6 for entry in sized]
+        rows = [race.base_bytes / ratio / 1e6 for ratio, _ in ROWS]
         axes.set_xscale("log")
+        axes.set_xlim(0.8 * min(*sizes, *rows), 1.6 * max(*sizes, *rows))
+        axes.xaxis.set_major_locator(FixedLocator([0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
         for number, name in enumerate(dict.fromkeys(entry.name for entry in sized)):
             for entry in (x for x in sized if x.name == name):
                 at, drop = entry.bytes / 1e6, max(entry.drop.value, entry.balanced_drop.value)

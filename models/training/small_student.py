@@ -142,6 +142,7 @@ def distill_small(
             lambda: taught(texts, own, models, pieces, hp.copies),
         )
         checkpointing.train(trainer, out, start, hp, splits)
+        _forget_unseen(student, trainer.train_dataset)
         share = adjust_logits_for_class_prior(
             student, own, splits, list(zip(models, tokenizers, strict=True)), lengths[-1]
         )
@@ -159,6 +160,19 @@ def _kept(
         with atomic.new_folder(kept) as temporary:
             make().save_to_disk(temporary)
     return datasets.load_from_disk(kept)
+
+
+def _forget_unseen(student: Any, texts: datasets.Dataset) -> None:
+    """Set the vectors of pieces to 0 that no text has: training left them as they were.
+
+    They are of one large number and many small ones, which modes of 4 bits would cut off.
+    """
+    table = student.get_input_embeddings().weight
+    seen = torch.zeros(len(table), dtype=torch.bool)
+    for ids in texts["input_ids"]:
+        seen[ids] = True
+    with torch.no_grad():
+        table[~seen] = 0
 
 
 def _untrained(

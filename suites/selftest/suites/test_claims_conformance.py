@@ -256,6 +256,13 @@ def test_threads_that_change_an_output(length_at_fault: int, by: float, why: str
     ],
 )
 def test_scales_that_leave_the_mask_no_effect(ranges: Any, why: str | None) -> None:
-    target = _target(contents=SimpleNamespace(mask_ranges=ranges))
+    target = _target(contents=SimpleNamespace(mask_ranges=ranges, operators=("SOFTMAX v1",)))
     with pytest.raises(Fails, match=why) if why else nullcontext():
         CLAIM.test_scales_leave_the_mask_its_effect(target, fresh_check())
+
+
+@pytest.mark.parametrize(("ranges", "seen"), [(((0.0, 1.0),), True), (((0.0, 1e-6),), False)])
+def test_a_mask_that_is_multiplied_by_need_not_be_deep(ranges: Any, seen: bool) -> None:
+    contents = SimpleNamespace(mask_ranges=ranges, operators=("MUL v1",))
+    with nullcontext() if seen else pytest.raises(Fails, match="mask seen in calibration"):
+        CLAIM.test_scales_leave_the_mask_its_effect(_target(contents=contents), fresh_check())
