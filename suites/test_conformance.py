@@ -64,7 +64,7 @@ def test_outputs_match_the_checkpoint(target: Target, check: Check) -> None:
 
     found = errors(target.outputs.logits, sample)
     if target.emulated:
-        many = target.run.large_sample
+        many = target.sample_here
         here = errors(target.outputs_here(many), many).mean(1)
         added = (found - errors(target.outputs_here(sample), sample)).mean(1)
         mean = sampled_mean(here, added)

@@ -58,6 +58,7 @@ def planted(
     values.setdefault("answers_probabilities", False)
     values.setdefault("share_of_float32", None)
     values.setdefault("show_texts", False)
+    values.setdefault("sample_here", getattr(run, "large_sample", None))
     promised = MODES[mode]
     most = promised.mean_logit_error, promised.max_logit_error
     values.setdefault("tolerance", Tolerance(*most, "what the mode promises"))
