@@ -152,6 +152,7 @@ def _add_layers(subparsers: Any) -> None:
     parser.add_argument(
         "--count", type=number(int, 1), default=16, metavar="N", help="calibration texts to use"
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the errors as JSON too")
     parser.add_argument(
         "--model-explorer",
         type=Path,
@@ -431,6 +432,9 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _layers(args: argparse.Namespace) -> int:
+    import json
+
+    from common import atomic
     from common.cache import Cache
     from data.splits import load_splits
     from models.checkpoints.checkpoint import open_checkpoint
@@ -452,6 +456,12 @@ def _layers(args: argparse.Namespace) -> int:
         added = "" if where == "logits" else f"{100 * (error - before):+.2f}"
         print(f"| {where} | {100 * error:.2f} | {added} |")
         before = error
+    if args.out:
+        title = f"{checkpoint.name} in {args.mode}"
+        found = {name: round(100 * error, 6) for name, error in errors.items()}
+        with _writing(args.out):
+            atomic.write_text(args.out, json.dumps({"title": title, "errors": found}) + "\n")
+        print(f"written: {args.out}")
     if args.model_explorer:
         for path in sorted(args.model_explorer.iterdir()):
             print(f"written: {path}")

@@ -55,52 +55,8 @@ def register(subparsers: Any) -> None:
     advised.add_argument("file", type=Path, metavar="RUN")
     advised.set_defaults(run=_recommend)
 
-    drawn = subparsers.add_parser(
-        "report",
-        help="write a run's page, or a file for another tool",
-        epilog="example: python fit.py report reports/runs/host",
-        description="Write the page of one or several runs from their verdict files alone, or a "
-        "file of another format. github prints annotations, and adds to the job summary where "
-        "GITHUB_STEP_SUMMARY names one.",
-    )
-    drawn.add_argument("files", type=Path, nargs="+", metavar="RUN")
-    drawn.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="default: beside the first verdict file, named by its format",
-    )
-    drawn.add_argument("--format", choices=["html", *formats.FORMATS, "github"], default="html")
-    drawn.add_argument(
-        "--profile",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="show where the time goes, of what `profile --out` wrote (repeatable)",
-    )
-    drawn.add_argument("--picture", type=Path, metavar="PNG", help="photograph its top (chromium)")
-    drawn.set_defaults(run=_report, environment="board")
-
-    past = subparsers.add_parser(
-        "history",
-        help="keep runs, and show what changed",
-        epilog="example: python fit.py history add reports/runs/host",
-        description="Keep verdict files in a folder, and write a page of all of them: a line for "
-        "each target and metric, with the changes of level.",
-    )
-    past.add_argument("what", choices=["add", "show"])
-    past.add_argument("file", type=Path, nargs="?", metavar="RUN", help="what is added")
-    past.add_argument(
-        "--history",
-        type=Path,
-        default=history.FOLDER,
-        metavar="DIR",
-        help=f"the folder (default: {history.FOLDER})",
-    )
-    past.add_argument("--commit", metavar="SHA", help="what was judged (default: git's HEAD)")
-    past.add_argument("--out", type=Path, metavar="FILE", help="the page (default: in the folder)")
-    past.set_defaults(run=_history, environment="board")
+    _add_report(subparsers)
+    _add_history(subparsers)
 
     paper = subparsers.add_parser(
         "paper",
@@ -174,6 +130,65 @@ def register(subparsers: Any) -> None:
     listed.set_defaults(run=_metrics)
 
 
+def _add_report(subparsers: Any) -> None:
+    drawn = subparsers.add_parser(
+        "report",
+        help="write a run's page, or a file for another tool",
+        epilog="example: python fit.py report reports/runs/host",
+        description="Write the page of one or several runs from their verdict files alone, or a "
+        "file of another format. github prints annotations, and adds to the job summary where "
+        "GITHUB_STEP_SUMMARY names one.",
+    )
+    drawn.add_argument("files", type=Path, nargs="+", metavar="RUN")
+    drawn.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: beside the first verdict file, named by its format",
+    )
+    drawn.add_argument("--format", choices=["html", *formats.FORMATS, "github"], default="html")
+    drawn.add_argument(
+        "--profile",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="show where the time goes, of what `profile --out` wrote (repeatable)",
+    )
+    drawn.add_argument(
+        "--errors",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="show where the error comes from, of what `layers --out` wrote (repeatable)",
+    )
+    drawn.add_argument("--picture", type=Path, metavar="PNG", help="photograph its top (chromium)")
+    drawn.set_defaults(run=_report, environment="board")
+
+
+def _add_history(subparsers: Any) -> None:
+    past = subparsers.add_parser(
+        "history",
+        help="keep runs, and show what changed",
+        epilog="example: python fit.py history add reports/runs/host",
+        description="Keep verdict files in a folder, and write a page of all of them: a line for "
+        "each target and metric, with the changes of level.",
+    )
+    past.add_argument("what", choices=["add", "show"])
+    past.add_argument("file", type=Path, nargs="?", metavar="RUN", help="what is added")
+    past.add_argument(
+        "--history",
+        type=Path,
+        default=history.FOLDER,
+        metavar="DIR",
+        help=f"the folder (default: {history.FOLDER})",
+    )
+    past.add_argument("--commit", metavar="SHA", help="what was judged (default: git's HEAD)")
+    past.add_argument("--out", type=Path, metavar="FILE", help="the page (default: in the folder)")
+    past.set_defaults(run=_history, environment="board")
+
+
 def _tolerance(text: str) -> tuple[str, Tolerance]:
     key, equals, amount = text.partition("=")
     metric = metrics.gated().get(key)
@@ -205,7 +220,8 @@ def _report(options: argparse.Namespace) -> int:
     if options.format == "github":
         return _github(runs)
     profiles = [operator_profile.read(file) for file in options.profile]
-    pages = (page.NAME, lambda found: page.render(found, profiles))
+    errors = [operator_profile.read_errors(file) for file in options.errors]
+    pages = (page.NAME, lambda found: page.render(found, profiles, errors))
     name, render = formats.FORMATS.get(options.format, pages)
     first = options.files[0]
     out = options.out or (first if first.is_dir() else first.parent) / name

@@ -19,15 +19,20 @@ _FOLDER = Path(__file__).parent
 
 
 def render(
-    runs: Sequence[VerdictFile], profiles: Sequence[operator_profile.OperatorProfile] = ()
+    runs: Sequence[VerdictFile],
+    profiles: Sequence[operator_profile.OperatorProfile] = (),
+    errors: Sequence[operator_profile.LayerErrors] = (),
 ) -> str:
-    """Return the page of one or several runs, and of what their time goes to.
+    """Return the page of one or several runs, what their time goes to, and where errors come from.
 
     Raises:
         ReportError: two runs judge the same target.
         ModuleNotFoundError: jinja2 is not installed.
     """
-    shown = {"profiles": [operator_profile.view(found) for found in profiles]}
+    shown = {
+        "profiles": [operator_profile.view(found) for found in profiles],
+        "errors": [operator_profile.view_errors(found) for found in errors],
+    }
     return from_template("report.html.j2", view(runs) | shown)
 
 

@@ -193,5 +193,26 @@ def test_a_profile_is_on_the_page_and_another_file_is_refused(
     shown = Words((tmp_path / "report.html").read_text())
     assert ["FULLY_CONNECTED", "156,300,000", "98.4%", ""] in shown.rows
     assert "add up to 100.5% of the whole" in shown.text()
-    assert main(["report", str(run), "--profile", str(run)]) == 2
-    assert "no profile" in capsys.readouterr().err
+    for option, command in (("--profile", "profile"), ("--errors", "layers")):
+        assert main(["report", str(run), option, str(run)]) == 2
+        assert f"write the file with `python fit.py {command} --out`" in capsys.readouterr().err
+
+
+def test_the_errors_of_layers_are_on_the_page(tmp_path: Path) -> None:
+    run = write(tmp_path / "verdicts.json", judged({}))
+    file = tmp_path / "errors.json"
+    file.write_text(json.dumps(pages.ERRORS))
+    assert main(["report", str(run), "--errors", str(file)]) == 0
+    rows = Words((tmp_path / "report.html").read_text()).rows
+    assert ["layer 0", "1.50%", "+1.50", ""] in rows
+    assert ["logits", "3.00%", "-1.25", ""] in rows
+
+
+def test_the_page_of_the_main_job_has_the_figures_of_its_verdict_file() -> None:
+    data = pages.main_job()
+    shown = words(data)
+    columns = [metric for metric in METRICS.values() if metric.in_terminal]
+    for found in data["targets"]:
+        name = aggregate.name(found["target"])
+        (row,) = [row for row in shown.rows if len(row) > 4 and row[1] == name]
+        assert row[3:] == [metric.cell(found["metrics"]) for metric in columns]

@@ -17,10 +17,11 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, page.BROWSERS)), None)
 PAGES: dict[str, Callable[[], str]] = {
+    "main job": lambda: page.render([pages.main_job()]),
     "every verdict": lambda: page.render([pages.every_verdict()]),
     "fleet": lambda: page.render([pages.fleet()]),
     "failed at once": lambda: page.render([pages.failed_at_once()]),
-    "hostile": lambda: page.render([pages.hostile()], [pages.PROFILE]),
+    "hostile": lambda: page.render([pages.hostile()], [pages.PROFILE], [pages.ERRORS]),
     "history": lambda: history.render(pages.past()),
 }
 WIDTHS = (360, 768, 1440)
