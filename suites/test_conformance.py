@@ -295,14 +295,15 @@ def _check_same(check: Check, name: str, again: np.ndarray, first: np.ndarray) -
 
 
 def test_threads_change_no_prediction(target: Target, check: Check) -> None:
-    """The same label with 1, 2 and 4 threads, and the same logits but for the order of sums.
+    """The same label with 1, 2 and 4 threads, and the same logits but for the order of sums. An
+    emulated board is asked with 1 and 4.
 
     A short text through each length, the shortest first, for as long as there is time: with more
     threads than cores some runtimes take seconds for each, as an emulated board does.
     """
     by_threads: list[dict[int, np.ndarray]] = []
     (text,) = target.short_texts(1)
-    for threads in (1, 2, 4):
+    for threads in (1, 4) if target.emulated else (1, 2, 4):
         with target.worker(threads=threads) as worker:
             assert worker.loaded is not None
             end = time.perf_counter() + THREAD_SECONDS
@@ -311,6 +312,7 @@ def test_threads_change_no_prediction(target: Target, check: Check) -> None:
             lengths = lengths or [max(worker.loaded.lengths)]  # the text was cut
             if worker.loaded.any_length:
                 lengths = [min(first.tokens[0], *worker.loaded.lengths)]
+            lengths = lengths[: target.affordable(4 * len(lengths))]
             by_threads.append({lengths[0]: first.logits})
             for length in lengths[1:]:
                 if time.perf_counter() > end:
@@ -323,7 +325,7 @@ def test_threads_change_no_prediction(target: Target, check: Check) -> None:
     other = int((labels[0] != labels[1:]).any(axis=0).sum())
     check.holds("labels", other == 0, f"at {other} of {lengths} tokens the label is another")
     most = max(mean_logit_error(x, logits[0], target.spread)[1] for x in logits[1:])
-    statistic = f"maximum logit error with 2 or 4 threads against 1, at {lengths} tokens"
+    statistic = f"maximum logit error with more threads against 1, at {lengths} tokens"
     check.at_most("effect of threads", Estimate(most, "of the spread", statistic), MAX_BY_THREADS)
 
 

@@ -27,6 +27,7 @@ from reports.verdict import PASSING, Verdict, worst
 from suites.selftest import synthetic
 
 ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "reports" / "runs" / "compatibility"
 CLAIMS = ("accuracy", "conformance", "privacy")
 TOKENIZERS = {"roberta": "byte pairs", "albert": "unigrams"}
 HEAD = """# Compatibility
@@ -113,19 +114,28 @@ was tried.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    kinds = sorted(architectures())
+    parser.add_argument("--kind", action="append", choices=kinds, help="judge these alone again")
     options = parser.parse_args()
+    KEPT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = {}
-        for kind in sorted(architectures()):
-            found[kind] = cells(judge(kind, Path(folder)))
-            print(kind, worst(verdict for verdict, _ in found[kind].values()), flush=True)
-            (ROOT / "reports/runs").mkdir(exist_ok=True)
-            told = {" ".join(key): list(map(str, value)) for key, value in found[kind].items()}
-            (ROOT / f"reports/runs/compatibility-{kind}.json").write_text(json.dumps(told))
+        for kind in options.kind or kinds:
+            found = cells(judge(kind, Path(folder)))
+            told = {" ".join(key): [str(verdict), why] for key, (verdict, why) in found.items()}
+            atomic.write_text(KEPT / f"{kind}.json", json.dumps(told) + "\n")
+            print(kind, worst(verdict for verdict, _ in found.values()), flush=True)
+    known = {kind: _kept(kind) for kind in kinds if (KEPT / f"{kind}.json").exists()}
     releases = ", ".join(runtime.requirements[0] for runtime in RUNTIMES.values())
     head = HEAD.format(date=f"{datetime.now(UTC):%Y-%m-%d}", releases=releases)
-    atomic.write_text(options.out, f"{head}\n{table(found)}\n{TAIL}")
+    atomic.write_text(options.out, f"{head}\n{table(known)}\n{TAIL}")
     print(options.out)
+
+
+def _kept(kind: str) -> dict[tuple[str, str], tuple[Verdict, str]]:
+    """Return what an architecture came to the last time."""
+    body = json.loads((KEPT / f"{kind}.json").read_text())
+    split = {tuple(key.split()): (Verdict(word), why) for key, (word, why) in body.items()}
+    return {(runtime, mode): value for (runtime, mode), value in split.items()}
 
 
 if __name__ == "__main__":
