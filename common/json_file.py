@@ -1,4 +1,7 @@
-"""JSON files that others may have written: read whole, and held to the types that are expected."""
+"""JSON files that others may have written: read whole, and held to the types that are expected.
+
+What a worker replies is held to them too.
+"""
 
 from __future__ import annotations
 
@@ -77,9 +80,9 @@ def _refuse(constant: str) -> None:
 def conform(value: object, kind: Any, path: str = "$") -> None:
     """Hold a value of a JSON file to the annotation `kind`.
 
-    Plain types, Any, Literal, list, tuple (of one type, a list in JSON), dict, Mapping, a
-    TypedDict, a dataclass, and `| None` after any of these are known. A number is finite, and fits
-    64 bits if it is an integer.
+    Plain types, Any, Literal, list, tuple (a list in JSON), dict, Mapping, a TypedDict, a dataclass
+    and `| None` after any of these are known. A number is finite, and fits 64 bits if it is an
+    integer.
 
     Raises:
         JsonError: it is of another type; the message has the path within `value`.
@@ -93,14 +96,23 @@ def conform(value: object, kind: Any, path: str = "$") -> None:
         if not isinstance(value, str) or value not in arguments:
             raise _wrong(value, " or ".join(map(repr, arguments)), path)
     elif origin in (list, tuple):
-        if not isinstance(value, list):
-            raise _wrong(value, "a list", path)
-        for index, element in enumerate(value):
-            conform(element, arguments[0], f"{path}[{index}]")
+        _conform_list(value, kind, path)
     elif kind is dict or origin in (dict, Mapping) or is_typeddict(kind) or is_dataclass(kind):
         _conform_object(value, kind, path)
     elif not _is_plain(value, kind):
         raise _wrong(value, _NAMES.get(kind, kind.__name__), path)
+
+
+def _conform_list(value: object, kind: Any, path: str) -> None:
+    if not isinstance(value, list | tuple):
+        raise _wrong(value, "a list", path)
+    arguments = get_args(kind)
+    if get_origin(kind) is list or arguments[-1] is Ellipsis:
+        arguments = (arguments[0],) * len(value)
+    if len(value) != len(arguments):
+        raise _wrong(value, f"{len(arguments)} values", path)
+    for index, (element, of_element) in enumerate(zip(value, arguments, strict=True)):
+        conform(element, of_element, f"{path}[{index}]")
 
 
 def _conform_object(value: object, kind: Any, path: str) -> None:
@@ -161,7 +173,7 @@ def _wrong(value: object, expected: str, path: str) -> JsonError:
 
 def _shown(value: object) -> str:
     """Return the beginning of a value as one line."""
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | tuple | bytes):
         return f"{type(value).__name__} of {len(value)}"
     if isinstance(value, int) and value.bit_length() > 64:
         return "a number of more than 64 bits"

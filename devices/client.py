@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypedDict
 
 import execnet
 import numpy as np
@@ -24,6 +24,7 @@ from execnet.gateway_base import Popen2IO, get_execmodel
 from execnet.gateway_bootstrap import HostNotFound, bootstrap
 from execnet.gateway_io import popen_args, ssh_args
 
+from common.json_file import JsonError, conform
 from common.process import die_with_parent
 from devices import worker
 from devices.errors import (
@@ -64,6 +65,68 @@ _NO_MEMORY = re.compile(r"(?i)out of memory|annot allocate|memory allocation|bad
 # Texts a request: a message stays small in the worker's memory, and a slow board within the
 # deadline; a round trip costs 50 microseconds.
 _BATCH = 8
+
+
+class _Reply(TypedDict, total=False):
+    """What a worker sends for a request: "ok" alone, or the other two."""
+
+    ok: Any
+    error: str
+    message: str
+
+
+class _Usage(TypedDict):
+    resident: int
+    peak: int
+    anonymous: int
+    lengths_used: list[int]
+
+
+class _Signature(TypedDict):
+    name: str
+    length: int
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
+
+
+class _Release(TypedDict):
+    name: str
+    version: str
+
+
+class _About(TypedDict):
+    runtime: _Release
+    delegate: str
+    python: str
+    machine: str
+    signatures: list[_Signature]
+    import_seconds: float
+    load_seconds: float
+    any_length: bool
+
+
+class _Classified(TypedDict):
+    logits: bytes
+    tokens: list[int]
+    truncated: int
+
+
+class _Measured(TypedDict):
+    seconds: list[float]
+    invoke: list[float]
+    cpu_seconds: float
+    all_cpu_seconds: float
+    wall_seconds: float
+    first_seconds: float
+    read: list[tuple[float, list[str | None]]]
+
+
+class _Guard(TypedDict):
+    network: str
+    files: str
+    connections: list[str]
+    writes: list[str]
+    processes: list[str]
 
 
 @dataclass(frozen=True)
@@ -268,7 +331,7 @@ class Worker:
             except WorkerError:
                 if way == ways[-1] or time.monotonic() - started >= deadline_s:
                     raise
-        usage = self._ask("memory")
+        usage: _Usage = self._ask("memory", _Usage)
         self._bare = usage["resident"]
 
     def _start(self, spec: execnet.XSpec, way: list[str]) -> None:
@@ -293,7 +356,7 @@ class Worker:
                 self._gateway = bootstrap(self._process, spec)
                 self._channel = self._gateway.remote_exec(worker)
                 self._channel.send({"guarded": self._guarded})
-            self._ask("memory")
+            self._ask("memory", _Usage)
         except (EOFError, OSError, AssertionError, HostNotFound) as error:
             self._process.kill()
             raise WorkerError(
@@ -320,28 +383,42 @@ class Worker:
         )
         return self._process.end(silent if self._overdue else "")
 
-    def _ask(self, op: str, **request: Any) -> Any:
-        """One request, one reply."""
+    def _ask(self, op: str, kind: Any, **request: Any) -> Any:
+        """One request, one reply: a value of that kind (`common.json_file.conform`)."""
         try:
             with self._watchdog():  # a full pipe to a worker that hangs
                 self._channel.send({"op": op, **request})
             reply = final_reply(self._channel.receive, self.deadline_s)
-        except (EOFError, OSError, execnet.RemoteError, self._channel.TimeoutError) as error:
+        except execnet.RemoteError as error:  # its process lives on, and answers no more
+            self._process.kill()
+            said = str(error).strip().splitlines()[-1:]
+            raise WorkerError(f"{op}: the worker at {self.name} failed: {''.join(said)}") from error
+        except (EOFError, OSError, self._channel.TimeoutError) as error:
             if isinstance(error, self._channel.TimeoutError):
                 self._give_up()
             how, name = self._end(), None if self._overdue else self._process.signal()
             self._process.kill()
             kind = OutOfMemoryError if _NO_MEMORY.search(how) else WorkerError
             raise kind(f"{op}: lost the worker at {self.name}: {how}", name) from error
-        if "error" in reply:
-            raise _ERRORS.get(reply["error"], WorkerError)(reply["message"])
-        return reply["ok"]
+        try:
+            conform(reply, _Reply, "reply")
+            if "ok" in reply:
+                conform(reply["ok"], kind, op)
+                return reply["ok"]
+        except JsonError as error:
+            raise self._wrong(op, str(error)) from None
+        if not {"error", "message"} <= reply.keys():
+            raise self._wrong(op, "reply.ok: missing")
+        raise _ERRORS.get(reply["error"], WorkerError)(reply["message"])
+
+    def _wrong(self, op: str, what: str) -> WorkerError:
+        return WorkerError(f"{op}: {self.name} sent what no worker replies ({what}); run it again")
 
     def environment(self) -> dict[str, str]:
         """What an answer depends on besides the files: machine, Python, and packages' versions."""
         own = dict.fromkeys(runtime.group for runtime in RUNTIMES.values())
         packages = [*own, "tokenizers", "numpy"]
-        about: dict[str, str] = self._ask("environment", distributions=packages)
+        about: dict[str, str] = self._ask("environment", dict[str, str], distributions=packages)
         return about
 
     @property
@@ -359,7 +436,7 @@ class Worker:
         NoRuntimeError without the runtime, LoadError if the file is refused.
         """
         request = _request(RUNTIMES[runtime])
-        self._answer("prepare", model_file=str(model_file), runtime=request)
+        self._answer("prepare", Any, model_file=str(model_file), runtime=request)
 
     def load(
         self,
@@ -379,8 +456,9 @@ class Worker:
         refusing it, and a LoadError too; the worker is gone then.
         """
         try:
-            about = self._ask(
+            about: Any = self._ask(
                 "load",
+                _About,
                 model_file=str(model_file),
                 tokenizer=str(tokenizer),
                 label_names=list(label_names),
@@ -429,9 +507,13 @@ class Worker:
 
     def _classify(self, columns: dict[str, list[Any]], length: int | None) -> Outputs:
         logits, tokens, truncated = b"", [], 0
+        row_bytes = 4 * len(self._label_names)  # float32
         for start in range(0, max(map(len, columns.values())), _BATCH):
             batch = {name: rows[start : start + _BATCH] for name, rows in columns.items()}
-            reply = self._answer("classify", **batch, length=length)
+            reply: _Classified = self._answer("classify", _Classified, **batch, length=length)
+            rows = len(next(iter(batch.values())))
+            if len(reply["tokens"]) != rows or len(reply["logits"]) != rows * row_bytes:
+                raise self._wrong("classify", f"{len(reply['logits'])} bytes of {rows} texts")
             logits += reply["logits"]
             tokens += reply["tokens"]
             truncated += reply["truncated"]
@@ -444,9 +526,9 @@ class Worker:
             truncated=truncated,
         )
 
-    def _answer(self, op: str, **request: Any) -> Any:
+    def _answer(self, op: str, kind: Any, **request: Any) -> Any:
         try:
-            return self._ask(op, **request)
+            return self._ask(op, kind, **request)
         except WorkerError as error:
             if error.signal not in _CRASHES:
                 raise
@@ -469,8 +551,9 @@ class Worker:
         """
         if not texts:
             raise ValueError("no texts to measure with")
-        reply = self._answer(
+        reply: _Measured = self._answer(
             "measure",
+            _Measured,
             texts=list(texts),
             min_queries=min_queries,
             min_seconds=min_seconds,
@@ -479,6 +562,8 @@ class Worker:
             meters=list(meters),
         )
         ended = time.time()
+        if not len(reply["invoke"]) == len(reply["seconds"]) >= max(1, min_queries):
+            raise self._wrong("measure", f"{len(reply['seconds'])} queries")
         return Timings(
             seconds=np.array(reply["seconds"]),
             invoke=np.array(reply["invoke"]),
@@ -494,17 +579,17 @@ class Worker:
 
     def overhead(self) -> tuple[float, float]:
         """Seconds that the harness adds to a query, and of an empty request and its reply."""
-        own: float = self._ask("overhead")
+        own: float = self._ask("overhead", float)
         trips = []
         for _ in range(50):
             started = time.perf_counter()
-            self._ask("read", path="/")
+            self._ask("read", str | None, path="/")
             trips.append(time.perf_counter() - started)
         return own, sorted(trips)[25]
 
     def memory(self, *, reset_peak: bool = False) -> Memory:
         """Memory until now; `reset_peak` starts the peak again from here (after this reading)."""
-        usage = self._ask("memory", reset_peak=reset_peak)
+        usage: _Usage = self._ask("memory", _Usage, reset_peak=reset_peak)
         return Memory(
             peak_mb=(usage["peak"] - self._bare) / 1e6,
             resident_mb=(usage["resident"] - self._bare) / 1e6,
@@ -515,7 +600,7 @@ class Worker:
 
     def guard(self) -> GuardReport:
         """Which guard is in force, and what the worker has tried against it so far."""
-        report: dict[str, Any] = self._ask("privacy")
+        report: _Guard = self._ask("privacy", _Guard)
         return GuardReport(
             network=report["network"],
             files=report["files"],
@@ -529,7 +614,7 @@ class Worker:
 
         The contents of /proc/self are the worker's.
         """
-        text: str | None = self._ask("read", path=path)
+        text: str | None = self._ask("read", str | None, path=path)
         return text
 
     def close(self) -> None:
@@ -553,14 +638,14 @@ class Worker:
         self.close()
 
 
-def final_reply(receive: Callable[[float], dict[str, Any]], deadline_s: float) -> dict[str, Any]:
+def final_reply(receive: Callable[[float], Any], deadline_s: float) -> Any:
     """Return the reply that follows any signs of life; each of them starts the deadline anew.
 
     Args:
         receive: waits for the next message, at most so many seconds.
         deadline_s: seconds that the worker may be silent.
     """
-    while "beat" in (reply := receive(deadline_s)):
+    while isinstance(reply := receive(deadline_s), dict) and "beat" in reply:
         pass
     return reply
 

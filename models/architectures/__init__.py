@@ -96,4 +96,5 @@ def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def positions(config: Mapping[str, Any]) -> int:
     """Tokens of the longest text that the position table has rows for."""
-    return int(config["max_position_embeddings"]) - architecture_of(config).first_position(config)
+    first = architecture_of(config).first_position(config)
+    return int(config["max_position_embeddings"]) - first

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Required, TypedDict
 
 from common import atomic, json_file, suite
+from common.argtypes import SHORTEST
 from common.cache import locked_folder
 from common.checksum import file_sha256
 from common.json_file import JsonError
@@ -243,7 +244,7 @@ def _manifest(file: Path, packed: zipfile.ZipFile) -> dict[str, Any]:
     named, present = {MANIFEST, *manifest["files"]}, packed.namelist()
     if sorted(named) != sorted(present):
         odd = ", ".join(sorted(named ^ set(present))) or "a file twice"
-        raise BundleError(f"{file}: manifest and files do not agree: {odd}{_AGAIN}")
+        raise BundleError(f"{file}: manifest and files do not agree: {odd:.200}{_AGAIN}")
     return manifest
 
 
@@ -286,6 +287,8 @@ def _require_sound(file: Path, packed: zipfile.ZipFile, manifest: Mapping[str, A
         BundleError: it names the mode or the file.
     """
     _require_modes(file, manifest)
+    if min(manifest.get("lengths", signature_lengths.DEFAULT), default=0) < SHORTEST:
+        raise BundleError(f"{file}: {MANIFEST} has no lengths, or one below {SHORTEST}{_AGAIN}")
     for info in packed.infolist():
         path = PurePosixPath(info.filename)
         outside = path.is_absolute() or ".." in path.parts or "\\" in info.filename

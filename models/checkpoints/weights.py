@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from common import json_file
+from common.json_file import JsonError
 from models.errors import CheckpointError
 
 FILE = "model.safetensors"
@@ -40,12 +43,14 @@ def files(folder: Path) -> tuple[Path, ...]:
     if not index.is_file():
         return ()
     try:
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        found = tuple(folder / Path(name).name for name in shards)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index}: not an index of shards ({error!r})") from None
-    if missing := [file.name for file in found if not file.is_file()]:
-        raise CheckpointError(f"{index}: no {', '.join(missing)}; fetch the checkpoint again")
+        body = json_file.read_object(index)
+        json_file.conform(shards := body.get("weight_map"), dict[str, str], "weight_map")
+    except JsonError as error:
+        raise CheckpointError(f"{index}: not an index of shards ({error})") from None
+    found = tuple(folder / name for name in sorted({Path(n).name for n in (shards or {}).values()}))
+    # Path.is_file raises for a long name.
+    if missing := [file.name for file in found if not os.path.isfile(file)]:  # noqa: PTH113
+        raise CheckpointError(f"{index}: no {', '.join(missing):.200}; fetch the checkpoint again")
     return found
 
 
@@ -122,7 +127,8 @@ def _keys(file: Path) -> list[str]:
         with safe_open(file, "np") as tensors:
             return sorted(tensors.keys())
     except SafetensorError as error:
-        raise CheckpointError(f"{file}: not whole ({error}); fetch or train it again") from None
+        said = str(error).partition("\n")[0]
+        raise CheckpointError(f"{file}: not whole ({said:.200}); fetch or train it again") from None
 
 
 def _places(
@@ -179,7 +185,7 @@ def _tensors(file: Path, places: Mapping[str, str]) -> dict[str, np.ndarray]:
                     found[name] = tensors.get_tensor(key).astype(np.float32)
     except (SafetensorError, TypeError) as error:
         raise CheckpointError(
-            f"{file}: cannot be read ({error}); fetch or train it again"
+            f"{file}: cannot be read ({error!s:.200}); fetch or train it again"
         ) from None
     return found
 

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.contents import SMALL, Contents, Signature, Tensors
-from models.errors import ModelFileError
-from models.tflite.flatbuffer import dtype_of, mask_paths, operator_name, shape_of, unpack
+from models.tflite.flatbuffer import damage, dtype_of, mask_paths, operator_name, shape_of, unpack
 
 _PRODUCTS = {"FULLY_CONNECTED", "BATCH_MATMUL"}
 _INTEGERS = {"int8": (-128, 127), "int16": (-32768, 32767)}
@@ -34,11 +33,8 @@ def read(path: Path) -> Contents:
     """
     content = path.read_bytes()
     model = unpack(content, path)
-    try:
+    with damage(path):
         return _contents(model, len(content))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        # A damaged index, or an operator or dtype that is newer than the schema.
-        raise ModelFileError(f"{path}: damaged ({type(error).__name__}: {error})") from None
 
 
 def _contents(model: Any, size_bytes: int) -> Contents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,26 @@ def unpack(content: bytes, path: Path) -> Any:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         ends = [b.offset + b.size for b in model.buffers if b.offset > 1]
     except Exception as error:  # a damaged offset can raise anything
-        raise ModelFileError(f"{path}: damaged ({type(error).__name__}: {error})") from None
+        said = f"{type(error).__name__}: {error!s:.100}".splitlines()[0]
+        raise ModelFileError(f"{path}: damaged ({said})") from None
     if not model.subgraphs or max(ends, default=0) > len(content):
         raise ModelFileError(f"{path}: truncated: it names data past its {len(content)} bytes")
     return model
+
+
+@contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """Raise ModelFileError with the file's name for whatever a damaged file raises within.
+
+    Such a file has a wrong index, or an operator or dtype that is newer than the schema.
+    """
+    try:
+        yield
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+        said = f"{type(error).__name__}: {error!s:.100}".splitlines()[0]
+        raise ModelFileError(f"{path}: damaged ({said})") from None
 
 
 def hold_buffers(model: Any, content: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import pickle
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -18,7 +20,10 @@ from data.readers import load
 from data.readers.generic import Options
 from data.splits import own_splits, split
 from data.unlabeled import read_unlabeled
-from devices.measurement import energy
+from devices import client
+from devices.client import Worker
+from devices.errors import WorkerError
+from devices.measurement import energy, latency
 from devices.profile import profiles
 from fixtures.binding import notes
 from fixtures.external_model import external_model
@@ -29,15 +34,15 @@ from models.checkpoints.checkpoint import content, open_checkpoint, parameter_co
 from models.checkpoints.reference_outputs import ReferenceOutputs, digest
 from models.checkpoints.tokenizer import token_ids
 from models.tflite import mixed_precision
-from models.tflite.flatbuffer import hold_buffers, unpack
+from models.tflite.flatbuffer import damage, hold_buffers, unpack
 from models.tflite.one_operator import file_of, graph_of, kinds
 from models.tflite.task_file import read_otherwise, task_file
 from reports import aggregate, expected_failures, gate, page, pareto, submission, table
 from reports.compare import compare
 from reports.recommend import recommend
 from reports.schema import checksum
-from suites.fuzz import samples
-from suites.fuzz.mutate import as_json, flipped, restructured
+from suites.fuzz import garble, replies, samples
+from suites.fuzz.mutate import VALUES, as_json, drawn, flipped, restructured
 from suites.fuzz.trial import Kind
 
 ROOT = Path(__file__).parents[2]
@@ -66,9 +71,10 @@ def _read_tflite(folder: Path) -> None:
     content = (folder / "model.tflite").read_bytes()
     model = unpack(content, folder / "model.tflite")
     hold_buffers(model, content)
-    graph, _, _ = graph_of(model, None)
-    for kind in kinds(model, graph):
-        file_of(model, graph, kind.operator, 2)
+    with damage(folder / "model.tflite"):
+        graph, _, _ = graph_of(model, None)
+        for kind in kinds(model, graph):
+            file_of(model, graph, kind.operator, 2)
 
 
 def _read_model_file(file: Path) -> None:
@@ -291,6 +297,85 @@ def _read_bundle(folder: Path) -> None:
     assert isinstance(found.manifest["splits"], dict)
 
 
+# Workers
+
+
+class _Replies:
+    """A worker that answers what a file says; one for all inputs of this process."""
+
+    worker: Worker | None = None
+
+    @classmethod
+    def open(cls, file: Path) -> Worker:
+        file.write_bytes(pickle.dumps({"ok": replies.SOUND["memory"]}))
+        try:
+            assert cls.worker is not None
+            cls.worker.memory()
+        except (AssertionError, WorkerError):  # none yet, or the last one died
+            client.worker = replies
+            spec = f"popen//python={sys.executable}//env:{replies.VARIABLE}={file}"
+            cls.worker = Worker(spec, deadline_s=60, isolate=False)
+        return cls.worker
+
+
+def _make_reply(folder: Path, rng: Random) -> None:
+    operation = rng.choice([*replies.SOUND])
+    reply = {"ok": replies.SOUND[operation]}
+    if not rng.randrange(10):
+        reply = {"error": rng.choice(("load", "invoke", "memory", "odd")), "message": "it failed"}
+    changed = restructured(reply, rng) if rng.randrange(10) else drawn(VALUES, rng)
+    (folder / "operation").write_text(operation)
+    (folder / "changed").write_bytes(pickle.dumps(changed))
+
+
+def _read_reply(folder: Path) -> None:
+    worker, operation = _Replies.open(folder / "reply"), (folder / "operation").read_text()
+    if operation not in ("load", "overhead"):
+        (folder / "reply").write_bytes(pickle.dumps({"ok": replies.SOUND["load"]}))
+        worker.load("a.tflite", "tokenizer.json", replies.LABELS, "ai-edge-litert")
+    (folder / "reply").write_bytes((folder / "changed").read_bytes())
+    if operation == "load":
+        worker.load("a.tflite", "tokenizer.json", replies.LABELS, "ai-edge-litert")
+    elif operation == "classify":
+        found = worker.classify(["one", "two"])
+        found.logits.argmax(axis=1)
+    elif operation == "measure":
+        timed = worker.measure(["one"], min_queries=2, min_seconds=0)
+        latency.percentile_90(timed.seconds)
+    else:
+        getattr(worker, operation)(*["/proc/x"] * (operation == "read"))
+
+
+def _make_pipe(folder: Path, rng: Random) -> None:
+    (folder / "seed").write_text(str(rng.getrandbits(32)))
+
+
+def _read_pipe(folder: Path) -> None:
+    python = f"{sys.executable} {garble.__file__} {(folder / 'seed').read_text()}"
+    with Worker(f"popen//python={python}", deadline_s=10, isolate=False) as worker:
+        worker.memory()
+        worker.environment()
+        worker.read("/proc/version")
+        worker.guard()
+
+
+def _make_loaded(folder: Path, rng: Random) -> None:
+    (folder / "model.tflite").write_bytes(flipped(samples.tflite(), rng))
+    sound = json.loads(samples.tokenizer())
+    changed = _json(sound, rng) if not rng.randrange(4) else samples.tokenizer()
+    (folder / "tokenizer.json").write_bytes(changed)
+
+
+def _read_loaded(folder: Path) -> None:
+    spec = f"popen//python={sys.executable}"
+    with Worker(spec, deadline_s=60, isolate=False) as worker:
+        labels = ("negative", "neutral", "positive")
+        worker.load(folder / "model.tflite", folder / "tokenizer.json", labels, "ai-edge-litert")
+        worker.classify(TEXTS)
+        worker.measure(["great"], min_queries=2, min_seconds=0)
+        worker.memory()
+
+
 # Reports
 
 
@@ -500,6 +585,9 @@ KINDS = {
             0.5,
         ),
         Kind("power log", _make_power_log, _read_power_log),
+        Kind("execnet reply", _make_reply, _read_reply, 1, lines=True),
+        Kind("execnet pipe", _make_pipe, _read_pipe, 0.05, lines=True),
+        Kind("model file in a worker", _make_loaded, _read_loaded, 0.05, lines=True),
         Kind("cache manifest", _make_manifest, _build, 0.5),
     )
 }

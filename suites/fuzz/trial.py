@@ -43,13 +43,14 @@ class Kind:
         make: writes one input into an empty folder.
         read: reads it as the commands do, from that folder.
         share: how often it is tried, beside the others' 1.
-        wall: whether a worker process reads it, so that its time is not this process's.
+        lines: whether a message may quote the last lines of a worker process.
     """
 
     name: str
     make: Callable[[Path, Random], None]
     read: Callable[[Path], object]
     share: float = 1.0
+    lines: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,12 @@ def _try(kind: Kind, folder: Path, watch: _Watch) -> tuple[str, str]:
             what, said = "wrote outside", ", ".join(watch.outside)
         elif grown > MEMORY_BYTES:
             what, said = "memory", f"{grown / 1e6:.0f} MB"
-        elif what == "refused" and not (said.strip() == said and 0 < len(said) <= LONGEST_MESSAGE):
+        elif (
+            what == "refused"
+            and not 0 < len(said.strip()) <= (10 if kind.lines else 1) * LONGEST_MESSAGE
+        ):
             what = "message"
-        elif len(said.splitlines()) > 1:
+        elif len(said.splitlines()) > 1 and not kind.lines:
             what = "message of several lines"
     return what, said
 

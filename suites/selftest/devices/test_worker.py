@@ -6,6 +6,7 @@ misbehave are planted: a module of a runtime's name on the worker's PYTHONPATH.
 """
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from devices import client
 from devices.boards.detection import detect
 from devices.client import Binding, Worker
 from devices.environments import python_for
@@ -28,11 +30,13 @@ from devices.errors import DeviceError, InvokeError, LoadError, NoRuntimeError, 
 from devices.measurement.health import snapshot
 from devices.runtimes import RUNTIMES
 from models.tflite.transformations import rewritten
+from suites.fuzz import replies
 from suites.selftest import foreign
 
 CACHE = Path(__file__).parents[3] / ".cache"
 TFLITE = [name for name, runtime in RUNTIMES.items() if runtime.format == "tflite"]
 LABELS = ("negative", "neutral", "positive")
+USAGE: dict[str, object] = {"resident": 1, "peak": 2, "anonymous": 1, "lengths_used": [8]}
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "coffee", "train", "late", "!"]
 TABLE = np.random.default_rng(7).normal(size=(len(WORDS), len(LABELS))).astype(np.float32) * 3
 
@@ -575,6 +579,47 @@ def test_a_runner_that_never_starts_is_no_hang() -> None:
     )
     with pytest.raises(WorkerError, match=f"(?s){missing}"):
         Worker("popen//python=/no-such-python")
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (
+            {"ok": {"resident": 1, "peak": "2", "anonymous": 1, "lengths_used": []}},
+            r"memory\.peak: expected an? \w+, found '2'",
+        ),
+        ({"ok": [1, 2]}, "memory: expected an object, found list of 2"),
+        ({"ok": None}, "memory: expected an object, found (None|null)"),
+        ({"error": "load"}, r"reply\.ok: missing"),
+        (b"ok", "reply: expected an object, found bytes of 2"),
+        (range(3), "failed: .*range"),  # which execnet cannot send
+    ],
+)
+def test_what_no_worker_replies_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reply: object, said: str
+) -> None:
+    monkeypatch.setattr(client, "worker", replies)
+    file = tmp_path / "reply"
+    file.write_bytes(pickle.dumps({"ok": replies.SOUND["memory"]}))
+    spec = f"popen//python={sys.executable}//env:{replies.VARIABLE}={file}"
+    with Worker(spec, name="the attic's", isolate=False) as worker:
+        file.write_bytes(pickle.dumps(reply))
+        with pytest.raises(WorkerError, match=rf"^memory: .*the attic's .*{said}[^\n]*$"):
+            worker.memory()
+
+
+def test_logits_of_other_texts_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(client, "worker", replies)
+    file = tmp_path / "reply"
+    file.write_bytes(pickle.dumps({"ok": replies.SOUND["memory"]}))
+    spec = f"popen//python={sys.executable}//env:{replies.VARIABLE}={file}"
+    with Worker(spec, isolate=False) as worker:
+        file.write_bytes(pickle.dumps({"ok": replies.SOUND["load"]}))
+        worker.load("a.tflite", "tokenizer.json", replies.LABELS, "ai-edge-litert")
+        file.write_bytes(pickle.dumps({"ok": replies.SOUND["classify"]}))
+        assert worker.classify(["one", "two"]).logits.shape == (2, 3)
+        with pytest.raises(WorkerError, match=r"sent what no worker replies .24 bytes of 3 texts"):
+            worker.classify(["one", "two", "three"])
 
 
 def test_a_failing_invoke_is_an_invoke_error_and_the_runner_lives(

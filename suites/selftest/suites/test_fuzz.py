@@ -22,9 +22,9 @@ def test_no_input_comes_to_a_traceback_a_crash_or_a_hang(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     counted = re.findall(r"(.+): \{'clean': (\d+), 'refused': (\d+)", done.stdout)
-    assert len(counted) >= 18
-    for name, clean, _ in counted:
-        assert int(clean), f"{name}: none was read to its end, so that little was tried"
+    assert len(counted) == 21
+    for name, clean, refused in counted:
+        assert int(clean) or int(refused) < 10, f"{name}: none was read to its end: little is tried"
     assert sum(int(refused) for *_, refused in counted) > INPUTS / 2
 
 
