@@ -562,7 +562,7 @@ class Worker:
             meters=list(meters),
         )
         ended = time.time()
-        if not len(reply["invoke"]) == len(reply["seconds"]) >= max(1, min_queries):
+        if not len(reply["invoke"]) == len(reply["seconds"]) >= min_queries:
             raise self._wrong("measure", f"{len(reply['seconds'])} queries")
         return Timings(
             seconds=np.array(reply["seconds"]),

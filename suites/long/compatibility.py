@@ -20,9 +20,7 @@ from common import atomic
 from devices.runtimes import RUNTIMES
 from fixtures.options import modes_of
 from models.architectures import architectures
-from models.modes import MODES
 from reports import aggregate
-from reports.schema import TIMED_CLAIMS
 from reports.verdict import PASSING, Verdict, worst
 from suites.selftest import synthetic
 
@@ -44,18 +42,28 @@ def judge(kind: str, folder: Path) -> list[Any]:
     """Judge a small checkpoint of an architecture; return the records of the run."""
     synthetic.write_checkpoint(folder / kind, kind)
     synthetic.write_dataset(folder / "texts.csv")
-    report = folder / f"report-{kind}"
-    command = [sys.executable, "fit.py", "judge", str(folder / kind)]
-    command += ["--dataset", str(folder / "texts.csv"), "--report-dir", str(report)]
-    command += ["--cache-dir", str(ROOT / ".cache"), "--preset", "smoke", "-q"]
-    command += [f"--mode={mode}" for mode in MODES if mode != "mixed"]
-    command += [f"--runtime={runtime}" for runtime in RUNTIMES]
-    command += ["-m", f"host and ({' or '.join(CLAIMS)})"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if not (report / "verdicts.json").exists():
-        raise SystemExit(f"{kind}: {done.stdout}{done.stderr}")
-    records: list[Any] = aggregate.read(report / "verdicts.json")["records"]
-    return [record for record in records if record["claim"] not in TIMED_CLAIMS]
+    records: list[Any] = []
+    for modes, runtimes in _matrices():
+        report = folder / f"report-{kind}-{runtimes[0]}"
+        command = [sys.executable, "fit.py", "judge", str(folder / kind)]
+        command += ["--dataset", str(folder / "texts.csv"), "--report-dir", str(report)]
+        command += ["--cache-dir", str(ROOT / ".cache"), "--preset", "smoke", "-q"]
+        command += [f"--mode={mode}" for mode in modes]
+        command += [f"--runtime={runtime}" for runtime in runtimes]
+        command += ["-m", f"host and ({' or '.join(CLAIMS)})"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if not (report / "verdicts.json").exists():
+            raise SystemExit(f"{kind}: {done.stdout}{done.stderr}")
+        records += aggregate.read(report / "verdicts.json")["records"]
+    return records
+
+
+def _matrices() -> list[tuple[list[str], list[str]]]:
+    """Return what can be judged in one run: the runtimes that take the same modes."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for runtime in RUNTIMES:
+        alike.setdefault(tuple(modes_of(runtime)), []).append(runtime)
+    return [([m for m in modes if m != "mixed"], runtimes) for modes, runtimes in alike.items()]
 
 
 def cells(records: list[Any]) -> dict[tuple[str, str], tuple[Verdict, str]]:
