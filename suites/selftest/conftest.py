@@ -21,7 +21,7 @@ from models.checkpoints.reference_outputs import ReferenceOutputs
 
 SAMPLES = 48
 
-Ask = Callable[[TargetId, Path], Outputs]
+Ask = Callable[..., Outputs]
 BareWorker = Callable[[TargetId], AbstractContextManager[Worker]]
 
 
@@ -53,9 +53,9 @@ def bare_worker(run: Run) -> BareWorker:
 def ask(run: Run, few: Dataset) -> Ask:
     """Return the outputs of a model file of the candidate for a few texts, on a runtime."""
 
-    def outputs(target: TargetId, path: Path) -> Outputs:
+    def outputs(target: TargetId, path: Path, number: int = SAMPLES) -> Outputs:
         with run.target(target).worker(path) as worker:
-            return worker.classify(few.texts)
+            return worker.classify(few.texts[:number])
 
     return outputs
 

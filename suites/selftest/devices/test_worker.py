@@ -301,6 +301,7 @@ def test_without_warm_up_nothing_but_the_queries_is_answered(
     fresh.load(files.model_file, files.tokenizer, LABELS, runtime)
     texts = ["good", "bad " * 12]
     fresh.measure(texts, min_queries=1, min_seconds=0, warm_up=0)
+    assert not fresh.measure(texts, min_queries=0, min_seconds=0, warm_up=0).seconds.size
     assert fresh.memory().lengths_used == (8,)
     fresh.measure(texts, min_queries=1, min_seconds=0, warm_up=1)
     assert fresh.memory().lengths_used == (8, 16)

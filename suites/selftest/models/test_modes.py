@@ -68,7 +68,7 @@ def test_every_int8_layer_has_a_bias_and_zeros_change_no_output(
     assert without > 0
     for runtime in ("ai-edge-litert", "tflite-runtime"):
         target = TargetId("host", runtime, "full_integer")
-        np.testing.assert_array_equal(ask(target, bare).logits, ask(target, path).logits)
+        np.testing.assert_array_equal(ask(target, bare, 8).logits, ask(target, path, 8).logits)
     assert inspect(path).operators == inspect(bare).operators
 
 

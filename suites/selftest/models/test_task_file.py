@@ -20,13 +20,12 @@ from data.splits import Splits
 from fit import main
 from fixtures.target import TargetId
 from models import modes
-from models.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from models.checkpoints.checkpoint import Checkpoint
 from models.errors import ExportError
 from models.tflite.task_file import read_otherwise, task_file
 from suites.selftest import synthetic
 from suites.selftest.conftest import BareWorker
 
-CANDIDATE = "models/zoo/mobilebert-12-8k-brands"
 TARGET = TargetId("host", "ai-edge-litert", "dynamic_range")
 TEXTS = 24
 # In a process of its own: MediaPipe brings a second TensorFlow Lite along. What it imports for
@@ -50,26 +49,21 @@ with text_classifier.TextClassifier.create_from_options(options) as classifier:
 
 
 @pytest.fixture(scope="module")
-def small() -> Checkpoint:
-    return open_checkpoint(CANDIDATE)
-
-
-@pytest.fixture(scope="module")
 def file(
-    small: Checkpoint, cache: Cache, splits: Splits, tmp_path_factory: pytest.TempPathFactory
+    checkpoint: Checkpoint, cache: Cache, splits: Splits, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    made = modes.build("dynamic_range", small, cache, splits.calibration)
+    made = modes.build("dynamic_range", checkpoint, cache, splits.calibration)
     path = tmp_path_factory.mktemp("mediapipe") / "model.tflite"
-    path.write_bytes(task_file(made.read_bytes(), small, 64))
+    path.write_bytes(task_file(made.read_bytes(), checkpoint, 64))
     return path
 
 
 def test_mediapipe_answers_as_the_worker_does(
-    file: Path, small: Checkpoint, cache: Cache, evaluation: Dataset, bare_worker: BareWorker
+    file: Path, checkpoint: Checkpoint, cache: Cache, evaluation: Dataset, bare_worker: BareWorker
 ) -> None:
     if find_spec("mediapipe") is None:
         pytest.skip("MediaPipe is not installed; tox -e selftest does it")
-    others = set(read_otherwise(small, evaluation.texts[:100]))
+    others = set(read_otherwise(checkpoint, evaluation.texts[:100]))
     texts = [text for n, text in enumerate(evaluation.texts[:100]) if n not in others][:TEXTS]
     assert len(texts) == TEXTS
     asked = subprocess.run(
@@ -83,12 +77,12 @@ def test_mediapipe_answers_as_the_worker_does(
     )
     assert asked.returncode == 0, asked.stderr
     scores = [json.loads(line) for line in asked.stdout.splitlines() if line.startswith("{")]
-    theirs = np.array([[score[name] for name in small.label_names] for score in scores])
+    theirs = np.array([[score[name] for name in checkpoint.label_names] for score in scores])
     with bare_worker(TARGET) as worker:
         worker.load(
-            modes.build("dynamic_range", small, cache),
-            small.tokenizer,
-            small.label_names,
+            modes.build("dynamic_range", checkpoint, cache),
+            checkpoint.tokenizer,
+            checkpoint.label_names,
             TARGET.runtime,
         )
         ours = softmax(worker.classify(texts, length=64).logits)
@@ -96,26 +90,28 @@ def test_mediapipe_answers_as_the_worker_does(
     np.testing.assert_allclose(theirs, ours, atol=0.01)
 
 
-def test_the_file_carries_vocabulary_and_labels(file: Path, small: Checkpoint) -> None:
+def test_the_file_carries_vocabulary_and_labels(file: Path, checkpoint: Checkpoint) -> None:
     with zipfile.ZipFile(file) as archive:
         labels = archive.read("labels.txt").decode().split("\n")
         pieces = archive.read("vocab.txt").decode().split("\n")
-    assert tuple(labels[:-1]) == small.label_names
+    assert tuple(labels[:-1]) == checkpoint.label_names
     assert pieces.index("[CLS]") and "[UNK]" in pieces
     assert b"TFLITE_METADATA" in file.read_bytes()
 
 
-def test_what_mediapipe_reads_otherwise_is_known(small: Checkpoint) -> None:
+def test_what_mediapipe_reads_otherwise_is_known(checkpoint: Checkpoint) -> None:
     """Accents, and capitals beyond ASCII."""
-    assert read_otherwise(small, ["a plain text", "un café", "ÉTÉ", "@you: https://t.co/x!"]) in (
+    assert read_otherwise(
+        checkpoint, ["a plain text", "un café", "ÉTÉ", "@you: https://t.co/x!"]
+    ) in (
         [1, 2],
         [2],
     )
 
 
-def test_another_length_is_refused(file: Path, small: Checkpoint) -> None:
+def test_another_length_is_refused(file: Path, checkpoint: Checkpoint) -> None:
     with pytest.raises(ExportError, match=r"--length 33: this model has signatures of 64"):
-        task_file(file.read_bytes(), small, 33)
+        task_file(file.read_bytes(), checkpoint, 33)
 
 
 def test_another_tokenizer_is_refused_in_one_sentence(
