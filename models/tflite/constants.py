@@ -31,7 +31,7 @@ SAME_ROWS = 0.1
 CANDIDATES = 3
 # Root mean square of what a row is off, in steps. Rounding has 0.29; 0.35 was met with clipping.
 MAX_ERROR = 0.5
-# How much longer or shorter a row may be, beside five times what rounding does: clipping shortens.
+# How much longer or shorter a row may be, beside five times what rounding does.
 MAX_SCALE = 0.01
 SIGMAS = 5.0
 # What half precision may be off, of the largest number of a row.
@@ -250,14 +250,17 @@ def _difference(
     a, b = (x.reshape(rows, -1).astype(np.float64) for x in (wanted, found))
     width = a.shape[1]
     off = b - a
-    lengths = np.linalg.norm(a, axis=1)
     if not steps.any():
         size = np.abs(off).max(1) / np.maximum(np.abs(a).max(1), 1e-6)
         worse = np.flatnonzero(size > MAX_FLOAT_ERROR).tolist()
         what = "other numbers"
     else:
-        noise = steps / 12**0.5 / np.maximum(lengths, 1e-12)
-        factor = 1 + (a * off).sum(1) / np.maximum(lengths**2, 1e-24)
+        # Some quantizers cut the largest numbers of a row for finer steps: that is no scaling.
+        half = steps[:, None] / 2
+        kept = np.clip(a, b.min(1, keepdims=True) - half, b.max(1, keepdims=True) + half)
+        lengths = np.maximum(np.linalg.norm(kept, axis=1), 1e-12)
+        noise = steps / 12**0.5 / lengths
+        factor = 1 + (kept * (b - kept)).sum(1) / lengths**2
         scaled = np.abs(factor - 1) > MAX_SCALE + SIGMAS * noise
         error = np.linalg.norm(off, axis=1) / width**0.5 / np.maximum(steps, 1e-12)
         other = error > MAX_ERROR

@@ -147,6 +147,21 @@ def test_each_faulty_row_is_named(sound: Path, made_from: Path, tmp_path: Path) 
     assert len(shifted) > 70
 
 
+def test_numbers_cut_for_finer_steps_are_no_scaling(
+    sound: Path, made_from: Path, tmp_path: Path
+) -> None:
+    """As if the quantizer had cut the three largest numbers of a row to its 4 bits."""
+
+    def stretch(model: Any, made_from: Path) -> None:
+        table = _weights(model, made_from, "layer.5.ffn.0.output.dense/MatMul")
+        rows = np.array(model.buffers[table.buffer].data, np.uint8).view(np.float32)
+        rows = rows.reshape(shape_of(table))
+        rows[CHANNEL, np.argsort(np.abs(rows[CHANNEL]))[-3:]] *= 1.6
+        model.buffers[table.buffer].data = rows.reshape(-1).view(np.uint8)
+
+    assert not differences(sound, _plant(made_from, made_from, tmp_path, stretch))[1]
+
+
 def test_a_bundle_of_other_weights_is_not_written(
     sound: Path,
     made_from: Path,
