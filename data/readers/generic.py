@@ -24,6 +24,11 @@ MAX_CHARACTERS = 100_000_000  # near-duplicates of more take hours to find
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
+def plain(name: str) -> str:
+    """Return a class's name in small letters, its white space and control characters as spaces."""
+    return " ".join(name.split()).lower()
+
+
 def _option(value: str, text: str) -> Any:
     return field(default=None, metadata={"value": value, "help": text})
 
@@ -189,7 +194,7 @@ def _rows(table: Table, options: Options, split: str, tables: Mapping[str, Table
         [texts[i] for i in kept],
         [values[i] for i in kept],
         None if entities is None else [entities[i] for i in kept],
-        tuple(name.strip().lower() for name in classes),
+        tuple(plain(name) for name in classes),
         where,
     )
 
@@ -198,7 +203,7 @@ def _column(table: Table, role: str, options: Options, *, required: bool = True)
     """Return the name of a column, "" where there is none and none is required."""
     usual = {"text": TEXT_COLUMNS, "label": LABEL_COLUMNS, "entity": ("entity",)}[role]
     there = list(table.columns)
-    folded = {name.strip().lower(): name for name in reversed(there)}
+    folded = {plain(name): name for name in reversed(there)}
     if asked := getattr(options, role):
         if asked in there or asked.lower() in folded:
             return asked if asked in there else folded[asked.lower()]
@@ -231,7 +236,7 @@ def _require_header(table: Table, options: Options) -> None:
     """Raise DatasetError where the first row is a text with its label and not names of columns."""
     names = list(table.columns)
     known = {*TEXT_COLUMNS, *LABEL_COLUMNS, options.text, options.label}
-    if {name.strip().lower() for name in names} & known or {*names} & known:
+    if {plain(name) for name in names} & known or {*names} & known:
         return
     again = [name for name in names if name.strip() and name in table.columns[name][:1000]]
     if not again:
@@ -249,10 +254,10 @@ def _require_header(table: Table, options: Options) -> None:
 def _value(value: Any, classes: tuple[str, ...]) -> str | None:
     """Return a label as written, in lower case; None where there is none or it is hidden."""
     if classes and isinstance(value, int):
-        return classes[value].strip().lower() if 0 <= value < len(classes) else None
+        return plain(classes[value]) if 0 <= value < len(classes) else None
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    written = str(value).strip().lower()
+    written = plain(str(value))
     if _NUMBER.fullmatch(written) and float(written).is_integer():
         written = str(int(float(written)))
     return written or None
@@ -281,7 +286,7 @@ def _classes(parts: Sequence[_Rows], options: Options) -> tuple[tuple[str, ...],
         ordered = [name for name in POLARITY if name in found]
         names_ = declared or tuple(ordered if found <= {*POLARITY} else values)
         return names_, {name: i for i, name in enumerate(names_)}
-    given = [name.strip().lower() for name in options.labels.split("/")]
+    given = [plain(name) for name in options.labels.split("/")]
     mapping = "/".join(f"{value}=NAME" for value in values)
     if all("=" in piece for piece in given):
         pairs = [tuple(map(str.strip, piece.split("=", 1))) for piece in given]

@@ -143,9 +143,10 @@ def _labelled_rows(
     for folder in (info, labeled):
         there = {file.stem for file in folder.glob("*.dat")}
         if different := sorted(there ^ set(entities)):
+            named = ", ".join(map(repr, different[:5]))
             raise DatasetError(
                 f"{folder}: its .dat files and entities/replab2013_entities.tsv name different "
-                f"entities: {', '.join(different[:5])}{' ...' if different[5:] else ''}; "
+                f"entities: {named}{' ...' if different[5:] else ''}; "
                 "unpack the complete dataset"
             )
     rows: dict[Key, dict[str, str]] = {}

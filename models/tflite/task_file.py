@@ -123,6 +123,8 @@ def _vocabulary(checkpoint: Checkpoint) -> list[str]:
     if large != small:
         raise ExportError(f"{said}, and this one keeps capitals: train a lower-case one")
     by_id = {n: piece for piece, n in vocabulary.items()}
+    if len(by_id) < len(vocabulary):
+        raise ExportError(f"{checkpoint.tokenizer}: two pieces have one id; make each id once")
     return [by_id.get(n, f"[unused{n}]") for n in range(max(by_id) + 1)]
 
 

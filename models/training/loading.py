@@ -14,8 +14,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import Tokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 
+from common.framing import Framing
 from data.dataset import DatasetError
 from data.splits import Splits
 from models.architectures import architecture_of, architectures, positions, with_defaults
@@ -39,7 +46,15 @@ def read_tokenizer(found: Source) -> Any:
             f"{', '.join(TOKENIZERS)}"
         )
     with _reading(found):
-        return AutoTokenizer.from_pretrained(found.path)
+        try:
+            return AutoTokenizer.from_pretrained(found.path)
+        except (TypeError, ValueError):
+            # Of another kind than is usual with this architecture, as byte pairs with XLM-RoBERTa.
+            if not (found.path / TOKENIZERS[0]).is_file():
+                raise
+            own = Tokenizer.from_file(str(found.path / TOKENIZERS[0]))
+            pad = own.id_to_token(Framing(own).pad)
+            return PreTrainedTokenizerFast(tokenizer_object=own, pad_token=pad)
 
 
 def read_classifier(

@@ -66,7 +66,7 @@ def train_and_judge(kind: str, out: Path, texts: Sequence[str], epochs: float) -
         how = ["--epochs", str(epochs), "--learning-rate", "5e-4"]
         _fit("finetune", str(start), *how, "--out", str(trained))
     given = [f"--mode={mode}" for mode in MODES if mode != "mixed"]
-    given += ["--preset=smoke", "--runtime=ai-edge-litert", f"--reference={trained}", "-q"]
+    given += ["--preset=quick", "--runtime=ai-edge-litert", f"--reference={trained}", "-q"]
     claims = "host and (accuracy or footprint or conformance or privacy)"
     _fit("judge", str(trained), "-m", claims, f"--report-dir={report}", *given)
     return list(aggregate.read(report)["targets"])

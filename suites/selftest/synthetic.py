@@ -114,7 +114,7 @@ def write_checkpoint(
 ) -> tuple[Path, Any]:
     """A small classifier of any ``model_type``, as a hub has it, whose logits are far apart.
 
-    RoBERTa and its relatives get byte pairs, ALBERT unigrams, all others word pieces.
+    RoBERTa and CamemBERT get byte pairs, ALBERT and XLM-RoBERTa unigrams, all others word pieces.
 
     Args:
         folder: where to.
@@ -168,17 +168,19 @@ def write_tokenizer(
 
     trainer: Any
     opening, closing = ("<s>", "</s>") if kind in _ROBERTAS else ("[CLS]", "[SEP]")
-    if kind in _ROBERTAS:
+    if kind in ("roberta", "camembert"):
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         trainer = trainers.BpeTrainer(
             vocab_size=pieces or 400, special_tokens=special, show_progress=False
         )
-    elif kind == "albert":
+    elif kind in ("xlm-roberta", "albert"):
         made = Tokenizer(models.Unigram())
         made.pre_tokenizer = pre_tokenizers.Metaspace()
         special = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+        if kind == "xlm-roberta":
+            special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
         trainer = trainers.UnigramTrainer(
             vocab_size=pieces or 200, special_tokens=special, unk_token="<unk>", show_progress=False
         )

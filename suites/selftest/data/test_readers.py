@@ -357,6 +357,12 @@ def test_class_labels_that_are_numbers_are_named_by_option(tmp_path: Path) -> No
     assert read_one(f"{file}:labels=no/yes").counts() == {"no": 1, "yes": 2}
 
 
+def test_a_class_with_control_characters_is_said_in_one_line(tmp_path: Path) -> None:
+    file = Form().write(tmp_path / "mine.csv", [*ROWS, ("one more", "nega\ftive")])
+    found = read_one(file)
+    assert "nega tive" in found.label_names
+
+
 # Splits of the source's own
 
 

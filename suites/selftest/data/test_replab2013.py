@@ -320,7 +320,7 @@ def test_another_label_set_is_told(tmp_path: Path, row: Row, said: str | None) -
 def test_an_entity_without_its_file_is_told(tmp_path: Path) -> None:
     root = _write(tmp_path, TRAPS)
     _file(root, "labeled", FERRY).unlink()
-    with pytest.raises(DatasetError, match=f"labeled: .* different entities: {FERRY}"):
+    with pytest.raises(DatasetError, match=f"labeled: .* different entities: '{FERRY}'"):
         read(root)
 
 

@@ -254,7 +254,9 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         open_checkpoint(str(folder))
 
 
-@pytest.mark.parametrize("name", ["DataParallel", "gamma and beta", "shards", "few positions"])
+@pytest.mark.parametrize(
+    "name", ["DataParallel", "gamma and beta", "shards", "few positions", "camembert"]
+)
 def test_reference_outputs_are_recorded_of_strangers(name: str, tmp_path: Path) -> None:
     from data.splits import split
     from models.training import loading

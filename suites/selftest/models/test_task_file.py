@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,7 +21,7 @@ from data.splits import Splits
 from fit import main
 from fixtures.target import TargetId
 from models import modes
-from models.checkpoints.checkpoint import Checkpoint
+from models.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from models.errors import ExportError
 from models.tflite.task_file import read_otherwise, task_file
 from suites.selftest import synthetic
@@ -123,3 +124,14 @@ def test_another_tokenizer_is_refused_in_one_sentence(
     said = capsys.readouterr().err
     assert "MediaPipe's TextClassifier takes lower-case WordPiece" in said
     assert "Traceback" not in said and not out.exists()
+
+
+def test_two_pieces_of_one_id_are_refused_in_one_sentence(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    said = json.loads(checkpoint.tokenizer.read_text())
+    said["model"]["vocab"]["another"] = said["model"]["vocab"]["[UNK]"]
+    shutil.copytree(checkpoint.path, tmp_path / "mine")
+    (tmp_path / "mine" / "tokenizer.json").write_text(json.dumps(said))
+    with pytest.raises(ExportError, match="two pieces have one id"):
+        read_otherwise(open_checkpoint(str(tmp_path / "mine")), ["a text"])

@@ -95,7 +95,8 @@ def word_pieces() -> Tokenizer:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     trainer = trainers.WordPieceTrainer(vocab_size=300, show_progress=False)
     made.train_from_iterator(LEARNED, trainer)
-    words = [*special, *unused, *made.get_vocab()]
+    learned = made.get_vocab()  # in an order that differs from run to run
+    words = [*special, *unused, *sorted(learned, key=learned.__getitem__)]
     made.model = models.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]")
     made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     return made
