@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -564,6 +565,8 @@ class Worker:
         ended = time.time()
         if not len(reply["invoke"]) == len(reply["seconds"]) >= min_queries:
             raise self._wrong("measure", f"{len(reply['seconds'])} queries")
+        if not all(0 < value < math.inf for value in (*reply["seconds"], *reply["invoke"])):
+            raise self._wrong("measure", "latencies that are no positive seconds")
         return Timings(
             seconds=np.array(reply["seconds"]),
             invoke=np.array(reply["invoke"]),
