@@ -612,10 +612,11 @@ def test_what_no_worker_replies_is_one_sentence(
 def test_latencies_below_zero_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(client, "worker", replies)
     file = tmp_path / "reply"
-    sound = replies.SOUND["measure"]
-    file.write_bytes(pickle.dumps({"ok": replies.SOUND["load"]}))
+    sound: Any = replies.SOUND["measure"]
+    file.write_bytes(pickle.dumps({"ok": replies.SOUND["memory"]}))
     spec = f"popen//python={sys.executable}//env:{replies.VARIABLE}={file}"
     with Worker(spec, isolate=False) as worker:
+        file.write_bytes(pickle.dumps({"ok": replies.SOUND["load"]}))
         worker.load("a.tflite", "tokenizer.json", replies.LABELS, "ai-edge-litert")
         file.write_bytes(pickle.dumps({"ok": sound}))
         assert worker.measure(["one"], min_queries=64, min_seconds=0).seconds.size == 64
