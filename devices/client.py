@@ -413,6 +413,8 @@ class Worker:
         raise _ERRORS.get(reply["error"], WorkerError)(reply["message"])
 
     def _wrong(self, op: str, what: str) -> WorkerError:
+        """Kill a worker that replies nonsense; return what to raise."""
+        self._process.kill()
         return WorkerError(f"{op}: {self.name} sent what no worker replies ({what}); run it again")
 
     def environment(self) -> dict[str, str]:

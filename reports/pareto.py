@@ -114,7 +114,8 @@ def updated(lines: Iterable[Line], by: Iterable[Line]) -> list[Line]:
     merged = {line.key: line for line in [*lines, *by]}
     grounds = {(line.evaluation_sha256, line.accuracy_reference) for line in merged.values()}
     if len(grounds) > 1:
-        met = "; ".join(f"{dataset} against {reference}" for dataset, reference in sorted(grounds))
+        said = (f"{dataset} against {reference}" for dataset, reference in sorted(grounds))
+        met = "; ".join(" ".join(each.split()) for each in said)
         raise ReportError(f"drops on other texts or against another reference: {met}")
     return sorted(merged.values(), key=lambda line: (-line.bytes, line.key))
 

@@ -30,7 +30,13 @@ Metrics = dict[str, Any]
 
 
 class ReportError(ValueError):
-    """A verdict file or baseline that cannot be used; the message names the file or field."""
+    """A verdict file or baseline that cannot be used; the message names the file or field.
+
+    What it quotes of a file may be long: the message is cut at 800 characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= 800 else f"{message[:800]} ...")
 
 
 class Target(TypedDict):
@@ -192,7 +198,7 @@ def check_header(data: Mapping[str, Any], schema: int = SCHEMA) -> None:
     """
     if data.get("schema") != schema:
         raise ReportError(
-            f"$.schema: version {data.get('schema')!r}; this reader knows version {schema}. "
+            f"$.schema: version {data.get('schema')!r:.40}; this reader knows version {schema}. "
             "Run the suite again with this version of it"
         )
     if data.get("sha256") != checksum(data):

@@ -210,7 +210,7 @@ def open_bundle(file: Path, root: Path) -> Bundle:
     except FileNotFoundError:
         raise BundleError(f"{file}: no such file") from None
     except _DAMAGE as error:
-        raise BundleError(f"{file}: not a whole bundle: {error}{_AGAIN}") from None
+        raise BundleError(f"{file}: not a whole bundle: {error!s:.200}{_AGAIN}") from None
     except OSError as error:
         raise BundleError(f"{file}: {error.strerror or error}") from error
     return Bundle(folder, manifest)

@@ -47,14 +47,16 @@ def read_tokenizer(found: Source) -> Any:
         )
     with _reading(found):
         try:
-            return AutoTokenizer.from_pretrained(found.path)
+            read = AutoTokenizer.from_pretrained(found.path)
         except (TypeError, ValueError):
             # Of another kind than is usual with this architecture, as byte pairs with XLM-RoBERTa.
             if not (found.path / TOKENIZERS[0]).is_file():
                 raise
             own = Tokenizer.from_file(str(found.path / TOKENIZERS[0]))
-            pad = own.id_to_token(Framing(own).pad)
-            return PreTrainedTokenizerFast(tokenizer_object=own, pad_token=pad)
+            read = PreTrainedTokenizerFast(tokenizer_object=own)
+        if read.pad_token is None:  # no tokenizer_config.json names it
+            read.pad_token = read.convert_ids_to_tokens(Framing(read.backend_tokenizer).pad)
+        return read
 
 
 def read_classifier(

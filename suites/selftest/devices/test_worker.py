@@ -32,6 +32,7 @@ from devices.runtimes import RUNTIMES
 from models.tflite.transformations import rewritten
 from suites.fuzz import replies
 from suites.selftest import foreign
+from suites.selftest.fixtures.test_orphans import descendants
 
 CACHE = Path(__file__).parents[3] / ".cache"
 TFLITE = [name for name, runtime in RUNTIMES.items() if runtime.format == "tflite"]
@@ -607,6 +608,18 @@ def test_what_no_worker_replies_is_one_sentence(
         file.write_bytes(pickle.dumps(reply))
         with pytest.raises(WorkerError, match=rf"^memory: .*the attic's .*{said}[^\n]*$"):
             worker.memory()
+
+
+def test_a_worker_that_replies_nonsense_at_its_start_is_not_left_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(client, "worker", replies)
+    file = tmp_path / "reply"
+    file.write_bytes(pickle.dumps({"ok": {}}))
+    before = descendants(os.getpid())
+    with pytest.raises(WorkerError, match=r"what no worker replies .*missing"):
+        Worker(f"popen//python={sys.executable}//env:{replies.VARIABLE}={file}", isolate=False)
+    assert descendants(os.getpid()) == before
 
 
 def test_latencies_below_zero_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
