@@ -116,7 +116,7 @@ def saving(out: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
         message = str(error).strip().partition("\n")[0]
-        if "inline_container" in message:  # PyTorch's writer, which does not say why
+        if "inline_container" in message or "iostream" in message:  # PyTorch's, without a why
             message = "PyTorch could not write a complete file"
         elif not getattr(error, "errno", None) and "while serializing" not in message:
             raise

@@ -43,6 +43,7 @@ from models.training import (  # noqa: E402
     loading,
     students,
 )
+from models.training.checkpointing import saving  # noqa: E402
 from models.training.distill import distill  # noqa: E402
 from models.training.finetune import finetune  # noqa: E402
 from models.training.hyperparameters import Hyperparameters  # noqa: E402
@@ -506,6 +507,18 @@ def _no_file_longer_than(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "said", ["[enforce fail at inline_container.cc:668]", "basic_ios::clear: iostream error"]
+)
+def test_a_file_that_pytorch_could_not_write_is_told(said: str, tmp_path: Path) -> None:
+    """As it does on a full disk, without an error number."""
+    with (
+        pytest.raises(SaveError, match="could not write a complete file; .* MB are free"),
+        saving(tmp_path / "out"),
+    ):
+        raise RuntimeError(said)
 
 
 def test_no_space_left_loses_nothing(
