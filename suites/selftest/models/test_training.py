@@ -515,7 +515,7 @@ def _no_file_longer_than(size: int) -> Iterator[None]:
 def test_a_file_that_pytorch_could_not_write_is_told(said: str, tmp_path: Path) -> None:
     """As it does on a full disk, without an error number."""
     with (
-        pytest.raises(SaveError, match="could not write a complete file; .* MB are free"),
+        pytest.raises(SaveError, match=r"could not write a complete file; .* MB are free"),
         saving(tmp_path / "out"),
     ):
         raise RuntimeError(said)
