@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 
 
 def plain(name: str) -> str:
-    """Return a class's name in small letters, its white space and control characters as spaces."""
+    """Return a name in small letters; each run of white space, line breaks too, is one space."""
     return " ".join(name.split()).lower()
 
 

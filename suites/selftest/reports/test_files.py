@@ -203,3 +203,10 @@ def test_a_failing_check_makes_its_target_not_ship(tmp_path: Path) -> None:
     verdicts = {target["target"]["mode"]: target["verdict"] for target in data["targets"]}
     assert verdicts == {"dynamic_range": "does not ship", "float32": "ships"}
     assert {r["verdict"] for r in data["records"]} == {"passes", "fails"}
+
+
+def test_what_a_message_quotes_of_a_file_is_cut() -> None:
+    with pytest.raises(schema.ReportError, match="this reader knows version") as error:
+        schema.check_header({"schema": ["x" * 3000]})
+    assert len(str(error.value)) < 300
+    assert len(str(schema.ReportError("x" * 3000))) < 1000

@@ -172,3 +172,13 @@ def test_the_plot_in_the_docs_is_of_the_lines_in_the_docs() -> None:
     assert lines == pareto.updated([], lines), "not as `python fit.py frontier` writes it"
     redraw = "python fit.py frontier --csv docs/frontier.csv --plot docs/frontier.svg"
     assert drawn_of(lines) in (DOCS / "frontier.svg").read_text(), redraw
+
+
+def test_other_texts_are_told_in_one_line() -> None:
+    first, second = (
+        replace(pareto.read(DOCS / "frontier.csv")[0], mode=mode, evaluation_sha256=texts)
+        for mode, texts in (("int4", "some"), ("int8", "other\x1c"))
+    )
+    with pytest.raises(schema.ReportError, match="drops on other texts") as error:
+        pareto.updated([], [first, second])
+    assert len(str(error.value).splitlines()) == 1
